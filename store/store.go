@@ -1,0 +1,191 @@
+// Package store is the contract between Foreman and the place where its jobs
+// are kept. It is a leaf: it knows a queue of records, not jobs, so that the
+// root package can default to one implementation (package store/bolt) while
+// any other serves the same jobs.
+//
+// A record has three parts. The [Head] is small, changes, and may be indexed.
+// The spec is a blob written once, at [Store.Insert]. The outcome is a blob
+// written when the record ends, apart from the head, so that a change of state
+// never rewrites it. The store looks inside neither blob.
+//
+// Package store/storetest holds the suite that every implementation must pass.
+//
+// # Rules
+//
+//  1. A change, and the events and deliveries it causes, are one transaction.
+//  2. Every change names the [Head.Version] it was made from. If the record has
+//     moved on, nothing is changed and the result says [ErrStale].
+//  3. A lease that ran out can be taken by exactly one claimer: whoever first
+//     changes the record from the version it saw.
+//  4. The events of a record are numbered from 1 without gaps, and a delivery
+//     keeps the exact bytes to send.
+//  5. Records are claimed within a lane by priority, then age (the order of
+//     their ids). What a claim costs does not grow with the depth of the queue.
+//  6. What is not known is [ErrNotFound]; what is full is [ErrFull]; what is
+//     broken is an error. Nothing is ever dropped silently.
+//
+// # Calls
+//
+// Every method is safe for concurrent use, atomic for each item it is given,
+// and durable when it returns without an error: what it reported survives the
+// loss of the process and of power. A batch is there for speed alone: one item
+// of it may fail while its neighbours succeed, and the per-item [Result] says
+// which. The error beside the results is for the store as a whole, and means
+// that nothing is known of any item.
+//
+// A call whose context ends returns the context's error; a write that was
+// already on its way may still happen. Blobs given to a store must not be
+// modified afterwards; blobs it returns belong to the caller.
+//
+// # Time
+//
+// Leases are durations, measured by the store's own clock, so that the clock
+// of a worker cannot lengthen its own lease. Other times are given by the
+// caller and compared with the store's clock.
+package store
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// Store keeps records, the events and deliveries they cause, and the order in
+// which they are claimed. See the package comment for the rules every method
+// keeps.
+type Store interface {
+	Records
+	Queue
+	Outbox
+	// Close releases the store after every write on its way has ended. A call
+	// made afterwards returns [ErrClosed]. Closing twice is not an error.
+	io.Closer
+}
+
+// Records is the part of a [Store] that keeps records and their events.
+type Records interface {
+	// Insert adds new records. Head.Version is ignored and becomes 1.
+	//
+	// When the head has an idempotency key that a record of the same owner
+	// already holds, nothing is inserted: if the fingerprints are equal the
+	// result has Existing set and the head of that record, otherwise its error
+	// is [ErrKeyReused]. An id that exists is [ErrExists]. A store that has
+	// reached its size limit answers [ErrFull].
+	Insert(ctx context.Context, in []Insertion) ([]Result, error)
+
+	// Get returns one record whole, or [ErrNotFound].
+	Get(ctx context.Context, id ulid.ULID) (Record, error)
+
+	// List returns heads, newest id first, that match the query. It does a
+	// bounded amount of work, so a page may hold fewer heads than the limit,
+	// even none, and still have a Next.
+	List(ctx context.Context, q Query) (Page, error)
+
+	// Apply makes changes, each a compare-and-swap on the version it was made
+	// from: see [Change]. A result has the new head; with [ErrStale], the
+	// record's present head; [ErrNotFound] if there is no such record.
+	Apply(ctx context.Context, changes []Change) ([]Result, error)
+
+	// Delete removes records that still have the version named, with their
+	// blobs, events and idempotency keys. Deliveries that are pending are kept
+	// until they are settled. Results are as for Apply.
+	Delete(ctx context.Context, refs []Ref) ([]Result, error)
+
+	// Events returns the events of one record with a sequence above after,
+	// in order, at most limit of them. An unknown record has none.
+	Events(ctx context.Context, id ulid.ULID, after uint64, limit int) ([]Event, error)
+
+	// Feed returns events of all records in the order in which they were
+	// committed.
+	Feed(ctx context.Context, q FeedQuery) (FeedPage, error)
+}
+
+// Queue is the part of a [Store] that hands records to workers.
+type Queue interface {
+	// Claim takes up to Limit records of one lane that are queued, due
+	// (RunAt has come) and not past their deadline, in claim order. For each
+	// one it calls start with the record, without its outcome, and applies the
+	// change that start returns, in the same transaction, with Head.Worker and
+	// Head.Deadline set from the claim. It returns the records as changed.
+	//
+	// No record is ever claimed by two callers from the same version. start
+	// must be quick and free of effects: it runs inside the transaction and may
+	// run again if the transaction does.
+	Claim(ctx context.Context, c Claim, start func(Record) Change) ([]Record, error)
+
+	// Extend moves the deadline of working records to lease from now. It
+	// changes neither version nor sequence. A record that has moved on gives
+	// [ErrStale] and its present head.
+	Extend(ctx context.Context, refs []Ref, lease time.Duration) ([]Result, error)
+
+	// Lanes tells of every lane that has a record ready to be claimed.
+	Lanes(ctx context.Context) ([]Lane, error)
+
+	// Position counts the ready records of the same lane that would be claimed
+	// before the record named, and stops counting at limit. A record that is
+	// not ready has position 0 and ready false.
+	Position(ctx context.Context, id ulid.ULID, limit int) (ahead int, ready bool, err error)
+
+	// Overdue returns heads whose deadline has passed, at most limit of them:
+	// queued ones before working ones before ended ones, and in each group the
+	// longest overdue first.
+	Overdue(ctx context.Context, limit int) ([]Head, error)
+
+	// Upcoming tells when there will next be something to do, so that nobody
+	// has to poll in between.
+	Upcoming(ctx context.Context) (Upcoming, error)
+}
+
+// Outbox is the part of a [Store] that holds deliveries until they are settled.
+type Outbox interface {
+	// ClaimDeliveries takes deliveries that are due, hiding them from other
+	// claimers until they are settled or the lease has run out. Of one record
+	// only the earliest delivery that is still pending can be due, so that
+	// they are sent in order.
+	ClaimDeliveries(ctx context.Context, c DeliveryClaim) ([]Delivery, error)
+
+	// SettleDeliveries records what came of attempts: see [Settlement]. A
+	// settlement whose Attempt is not that of the delivery is [ErrStale].
+	SettleDeliveries(ctx context.Context, s []Settlement) ([]error, error)
+
+	// Deliveries returns the deliveries of one record in order of sequence,
+	// without their bodies. An unknown record has none.
+	Deliveries(ctx context.Context, id ulid.ULID) ([]Delivery, error)
+}
+
+// Claim says what a worker can take: see [Queue.Claim].
+type Claim struct {
+	Worker string        // who takes the records; becomes Head.Worker
+	Lane   string        // from which lane
+	Limit  int           // how many at most; below 1 is 0
+	Lease  time.Duration // for how long, by the store's clock
+}
+
+// DeliveryClaim says which deliveries a sender can take: see
+// [Outbox.ClaimDeliveries].
+type DeliveryClaim struct {
+	Worker      string        // who sends
+	Limit       int           // how many at most
+	PerEndpoint int           // how many at most of one endpoint; 0 means Limit
+	Skip        []string      // endpoints to pass over
+	After       string        // endpoints are taken in turn, beginning after this one
+	Lease       time.Duration // how long they stay hidden from other claimers
+}
+
+// Upcoming holds the earliest times at which there is something to do, by the
+// store's clock; a zero time means never.
+type Upcoming struct {
+	Run      time.Time // a queued record becomes due that is not due yet
+	Deadline time.Time // a deadline passes
+	Delivery time.Time // a delivery becomes due; those hidden by a lease do not count
+}
+
+// Lane summarises the records of one lane that are ready to be claimed.
+type Lane struct {
+	Name     string
+	Ready    int       // how many are ready
+	Priority int32     // the highest priority among them
+	Since    time.Time // when the longest-waiting one of those first in their priority became due
+}
