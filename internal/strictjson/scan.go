@@ -3,6 +3,7 @@ package strictjson
 import (
 	"bytes"
 	"fmt"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -14,17 +15,34 @@ type scanner struct {
 	maxDepth int
 	levels   []level
 	names    [][]byte // unescaped, of the open objects, those of the outermost first
-
-	// Where levels and names start, so that most texts cost one allocation.
-	fewLevels [16]level
-	fewNames  [32][]byte
 }
 
+// What one scan has grown serves the next one, up to these sizes.
+const (
+	keptLevels = 64
+	keptNames  = 256
+)
+
+var scanners = sync.Pool{New: func() any {
+	return &scanner{levels: make([]level, 0, 16), names: make([][]byte, 0, 32)}
+}}
+
 func newScanner(data []byte, maxDepth int) *scanner {
-	s := &scanner{data: data, maxDepth: maxDepth}
-	s.levels = s.fewLevels[:0]
-	s.names = s.fewNames[:0]
+	s := scanners.Get().(*scanner)
+	s.data, s.pos, s.maxDepth = data, 0, maxDepth
+	s.levels, s.names = s.levels[:0], s.names[:0]
 	return s
+}
+
+// release gives the scanner to the next one who needs one, without the text.
+func (s *scanner) release() {
+	if cap(s.levels) > keptLevels || cap(s.names) > keptNames {
+		return
+	}
+	s.data = nil
+	clear(s.levels[:cap(s.levels)])
+	clear(s.names[:cap(s.names)])
+	scanners.Put(s)
 }
 
 // level is an open array or object.

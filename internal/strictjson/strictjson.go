@@ -34,12 +34,13 @@ func (e *Error) Error() string { return e.Msg }
 // where encoding/json stops, json.Valid accepts all that Check accepts.
 //
 // Check reads data once, in time proportional to its length however many
-// members an object has, and does not recurse. Most texts cost one allocation
-// of about 2 KiB; beyond it, what Check allocates is proportional to the number
-// of names and levels open at once, and to the length of escaped names. It
+// members an object has, and does not recurse. Most texts cost no allocation;
+// otherwise, what Check allocates is proportional to the number of names and
+// levels open at once, and to the length of escaped names. It
 // keeps no reference to data.
 func Check(data []byte, maxDepth int) error {
 	s := newScanner(data, maxDepth)
+	defer s.release()
 	if s.space(); s.pos == len(data) {
 		return s.fail(s.pos, "empty body: expected a JSON value")
 	}
