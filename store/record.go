@@ -43,7 +43,8 @@ type Head struct {
 
 	// Deadline is when the record next needs somebody's attention, whatever the
 	// reason. The store does not act on it: [Queue.Overdue] reports it. While a
-	// record is working it is the end of its lease, and the store's to set.
+	// record is working it is the end of its lease, and the store's to set; a
+	// change from working to working keeps it.
 	Deadline time.Time
 
 	IdempotencyKey string // unique for each owner; empty for none

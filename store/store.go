@@ -42,6 +42,10 @@
 // Leases are durations, measured by the store's own clock, so that the clock
 // of a worker cannot lengthen its own lease. Other times are given by the
 // caller and compared with the store's clock.
+//
+// A store that only one process can have open ends every lease, of records and of
+// deliveries, when it is opened: whoever held it is gone. In any other store leases
+// last until they run out.
 package store
 
 import (
@@ -120,12 +124,15 @@ type Queue interface {
 	// [ErrStale] and its present head.
 	Extend(ctx context.Context, refs []Ref, lease time.Duration) ([]Result, error)
 
-	// Lanes tells of every lane that has a record ready to be claimed.
+	// Lanes tells of every lane that has a record ready to be claimed. A queued
+	// record past its deadline, which nobody can claim, may be counted until it
+	// has been changed.
 	Lanes(ctx context.Context) ([]Lane, error)
 
 	// Position counts the ready records of the same lane that would be claimed
 	// before the record named, and stops counting at limit. A record that is
-	// not ready has position 0 and ready false.
+	// not ready has position 0 and ready false. Records past their deadline may
+	// be taken for ready, as in Lanes.
 	Position(ctx context.Context, id ulid.ULID, limit int) (ahead int, ready bool, err error)
 
 	// Overdue returns heads whose deadline has passed, at most limit of them:
@@ -134,7 +141,7 @@ type Queue interface {
 	Overdue(ctx context.Context, limit int) ([]Head, error)
 
 	// Upcoming tells when there will next be something to do, so that nobody
-	// has to poll in between.
+	// has to poll in between: ask first, then see to what is due, then sleep.
 	Upcoming(ctx context.Context) (Upcoming, error)
 }
 

@@ -1,0 +1,213 @@
+package bolt
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/foreman-go/foreman/store"
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// seal appends the checksum of a value to it. Data pages of bbolt have none.
+func seal(b []byte) []byte {
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// open returns a sealed value without its checksum, not copied.
+func open(b []byte) ([]byte, error) {
+	n := len(b) - crc32.Size
+	if n < 0 || crc32.Checksum(b[:n], castagnoli) != binary.BigEndian.Uint32(b[n:]) {
+		return nil, fmt.Errorf("%w: a record does not match its checksum", store.ErrDamaged)
+	}
+	return b[:n], nil
+}
+
+func sealBlob(blob []byte) []byte {
+	return seal(append(make([]byte, 0, len(blob)+crc32.Size), blob...))
+}
+
+func openBlob(b []byte) ([]byte, error) {
+	v, err := open(b)
+	if err != nil {
+		return nil, err
+	}
+	return append(make([]byte, 0, len(v)), v...), nil
+}
+
+// appendHead writes every field of a head but its id, which is the key.
+// Numbers are varints, and a time is the microseconds since 1970, or nothing
+// when its bit in the mask is not set.
+func appendHead(b []byte, h *store.Head) []byte {
+	b = binary.AppendUvarint(b, h.Version)
+	b = binary.AppendUvarint(b, h.Seq)
+	b = appendString(b, string(h.State))
+	b = appendString(b, h.Owner)
+	b = appendString(b, h.Lane)
+	b = appendString(b, h.Kind)
+	b = binary.AppendUvarint(b, uint64(len(h.Labels)))
+	for k, v := range h.Labels {
+		b = appendString(appendString(b, k), v)
+	}
+	b = binary.AppendVarint(b, int64(h.Priority))
+	b = binary.AppendUvarint(b, uint64(h.Attempt))
+	b = appendString(b, h.Worker)
+	times := [...]time.Time{h.Created, h.RunAt, h.Started, h.Finished, h.Expires, h.Deadline}
+	var mask byte
+	for i, t := range times {
+		if !t.IsZero() {
+			mask |= 1 << i
+		}
+	}
+	b = append(b, mask)
+	for _, t := range times {
+		if !t.IsZero() {
+			b = binary.AppendVarint(b, t.UnixMicro())
+		}
+	}
+	b = appendString(b, h.IdempotencyKey)
+	b = appendBytes(b, h.Fingerprint)
+	return appendBytes(b, h.Note)
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendBytes(b, v []byte) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(v))), v...)
+}
+
+func decodeHead(b []byte, h *store.Head) error {
+	r := reader{b: b}
+	h.Version = r.uvarint()
+	h.Seq = r.uvarint()
+	h.State = state(r.bytes())
+	h.Owner = string(r.bytes())
+	h.Lane = string(r.bytes())
+	h.Kind = string(r.bytes())
+	if n := r.count(); n > 0 {
+		h.Labels = make(map[string]string, n)
+		for range n {
+			k := string(r.bytes())
+			h.Labels[k] = string(r.bytes())
+		}
+	}
+	h.Priority = int32(r.varint())
+	h.Attempt = int(r.uvarint())
+	h.Worker = string(r.bytes())
+	mask := r.byte()
+	for i, t := range []*time.Time{&h.Created, &h.RunAt, &h.Started, &h.Finished, &h.Expires, &h.Deadline} {
+		if mask&(1<<i) != 0 {
+			*t = time.UnixMicro(r.varint()).UTC()
+		}
+	}
+	h.IdempotencyKey = string(r.bytes())
+	h.Fingerprint = r.copied()
+	h.Note = r.copied()
+	return r.end()
+}
+
+// state avoids an allocation for the states that most records have.
+func state(b []byte) store.State {
+	switch string(b) {
+	case string(store.Queued):
+		return store.Queued
+	case string(store.Working):
+		return store.Working
+	}
+	return store.State(b)
+}
+
+func appendDelivery(b []byte, d *store.Delivery) []byte {
+	b = appendString(b, d.Endpoint)
+	b = appendString(b, d.URL)
+	b = appendString(b, string(d.State))
+	b = binary.AppendUvarint(b, uint64(d.Attempt))
+	b = binary.AppendVarint(b, d.Due.UnixMicro())
+	return appendBytes(b, d.Log)
+}
+
+func decodeDelivery(b []byte, d *store.Delivery) error {
+	r := reader{b: b}
+	d.Endpoint = string(r.bytes())
+	d.URL = string(r.bytes())
+	d.State = store.DeliveryState(r.bytes())
+	d.Attempt = int(r.uvarint())
+	d.Due = time.UnixMicro(r.varint()).UTC()
+	d.Log = r.copied()
+	return r.end()
+}
+
+// reader takes values off the front of b. After the first one that is not
+// there it gives zero values, and end reports it.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) fail() {
+	r.b, r.bad = nil, true
+}
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.b)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) byte() byte {
+	if len(r.b) == 0 {
+		r.fail()
+		return 0
+	}
+	v := r.b[0]
+	r.b = r.b[1:]
+	return v
+}
+
+// count reads the number of things that follow, each at least one byte long.
+func (r *reader) count() int {
+	n := r.uvarint()
+	if n > uint64(len(r.b)) {
+		r.fail()
+		return 0
+	}
+	return int(n)
+}
+
+// bytes returns a part of b, not copied.
+func (r *reader) bytes() []byte {
+	n := r.count()
+	v := r.b[:n]
+	r.b = r.b[n:]
+	return v
+}
+
+// copied is nil for no bytes.
+func (r *reader) copied() []byte {
+	return append([]byte(nil), r.bytes()...)
+}
+
+func (r *reader) end() error {
+	if r.bad || len(r.b) != 0 {
+		return fmt.Errorf("%w: a record is not of the form it should have", store.ErrDamaged)
+	}
+	return nil
+}

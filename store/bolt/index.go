@@ -1,0 +1,201 @@
+package bolt
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
+)
+
+// The classes of deadlines, in the order in which Overdue reports them.
+const (
+	classQueued byte = iota
+	classWorking
+	classEnded
+	classCount
+)
+
+func classOf(s store.State) byte {
+	switch s {
+	case store.Queued:
+		return classQueued
+	case store.Working:
+		return classWorking
+	default:
+		return classEnded
+	}
+}
+
+// head reads a head; ok is false if there is none.
+func (t *txn) head(id ulid.ULID) (h store.Head, ok bool, err error) {
+	b := t.bucket(bucketHeads).Get(id[:])
+	if b == nil {
+		return h, false, nil
+	}
+	b, err = open(b)
+	if err != nil {
+		return h, false, err
+	}
+	h.ID = id
+	return h, true, decodeHead(b, &h)
+}
+
+// indexed reads the head of a record that an index names.
+func (t *txn) indexed(id ulid.ULID) (store.Head, error) {
+	h, ok, err := t.head(id)
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: an index names record %s, which is not there", store.ErrDamaged, id)
+	}
+	return h, err
+}
+
+// replaceHead writes the new head of a record and moves its index keys. old is
+// nil for a new record, and new is nil for one that goes away.
+func (t *txn) replaceHead(old, new *store.Head) error {
+	id := either(old, new).ID
+	if err := t.moveQueued(old, new); err != nil {
+		return err
+	}
+	if err := t.moveDeadline(old, new); err != nil {
+		return err
+	}
+	if new == nil {
+		return t.bucket(bucketHeads).Delete(id[:])
+	}
+	return t.putHead(new)
+}
+
+func either(old, new *store.Head) *store.Head {
+	if old != nil {
+		return old
+	}
+	return new
+}
+
+func (t *txn) putHead(h *store.Head) error {
+	const usual = 256
+	return t.bucket(bucketHeads).Put(h.ID[:], seal(appendHead(make([]byte, 0, usual), h)))
+}
+
+// moveQueued keeps a queued record in exactly one of bucketReady and
+// bucketDelayed. One whose time has come stays in bucketDelayed until promote
+// moves it, so the old key can be in either.
+func (t *txn) moveQueued(old, new *store.Head) error {
+	if old != nil && old.State == store.Queued {
+		key := readyKey(old.Lane, old.Priority, old.ID)
+		ready := t.bucket(bucketReady)
+		if ready.Get(key) != nil {
+			if err := ready.Delete(key); err != nil {
+				return err
+			}
+			t.gain(old.Lane, -1)
+		} else if err := t.bucket(bucketDelayed).Delete(timedKey(old.RunAt, old.ID)); err != nil {
+			return err
+		}
+	}
+	if new == nil || new.State != store.Queued {
+		return nil
+	}
+	if new.RunAt.After(t.now) {
+		return t.bucket(bucketDelayed).Put(timedKey(new.RunAt, new.ID), present)
+	}
+	return t.putReady(new)
+}
+
+func (t *txn) putReady(h *store.Head) error {
+	t.gain(h.Lane, 1)
+	return t.bucket(bucketReady).Put(readyKey(h.Lane, h.Priority, h.ID), present)
+}
+
+func (t *txn) gain(lane string, n int64) {
+	if t.lanes == nil {
+		t.lanes = map[string]int64{}
+	}
+	t.lanes[lane] += n
+}
+
+func (t *txn) moveDeadline(old, new *store.Head) error {
+	var from, to []byte
+	if old != nil && !old.Deadline.IsZero() {
+		from = deadlineKey(classOf(old.State), old.Deadline, old.ID)
+	}
+	if new != nil && !new.Deadline.IsZero() {
+		to = deadlineKey(classOf(new.State), new.Deadline, new.ID)
+	}
+	if from != nil && string(from) != string(to) {
+		if err := t.bucket(bucketDeadlines).Delete(from); err != nil {
+			return err
+		}
+	}
+	if to != nil && string(from) != string(to) {
+		return t.bucket(bucketDeadlines).Put(to, present)
+	}
+	return nil
+}
+
+// promotion bounds how many records one transaction makes ready.
+const promotion = 1000
+
+// promote makes queued records ready whose time has come.
+func (t *txn) promote() error {
+	var due [][]byte
+	c := t.bucket(bucketDelayed).Cursor()
+	for k, _ := c.First(); k != nil && len(due) < promotion && !timeAt(k).After(t.now); k, _ = c.Next() {
+		due = append(due, bytes.Clone(k))
+	}
+	for _, k := range due {
+		h, err := t.indexed(ulid.ULID(k[8:]))
+		if err != nil {
+			return err
+		}
+		if err := t.bucket(bucketDelayed).Delete(k); err != nil {
+			return err
+		}
+		if err := t.putReady(&h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// promotable reports whether promote has something to do.
+func (t *txn) promotable() bool {
+	k, _ := t.bucket(bucketDelayed).Cursor().First()
+	return k != nil && !timeAt(k).After(t.now)
+}
+
+// voidLeases ends the leases in the file: whoever held them is gone, since
+// nobody else can have the file open.
+func (t *txn) voidLeases() error {
+	var ids []ulid.ULID
+	c := t.bucket(bucketDeadlines).Cursor()
+	for k, _ := c.Seek([]byte{classWorking}); k != nil && k[0] == classWorking; k, _ = c.Next() {
+		if timeAt(k[1:]).After(t.now) {
+			ids = append(ids, ulid.ULID(k[9:]))
+		}
+	}
+	for _, id := range ids {
+		old, err := t.indexed(id)
+		if err != nil {
+			return err
+		}
+		h := old
+		h.Deadline = t.now
+		if err := t.replaceHead(&old, &h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// micro brings the times of a head to what is kept of them.
+func micro(h *store.Head) {
+	for _, t := range []*time.Time{&h.Created, &h.RunAt, &h.Started, &h.Finished, &h.Expires, &h.Deadline} {
+		if !t.IsZero() {
+			*t = t.UTC().Truncate(time.Microsecond)
+		}
+	}
+}

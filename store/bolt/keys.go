@@ -1,0 +1,151 @@
+package bolt
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// formatVersion is the layout below; it is kept in bucketMeta.
+const formatVersion = 1
+
+var formatKey = []byte("format")
+
+// The buckets. Numbers in keys are big-endian, so that keys sort by them; names
+// in keys are preceded by their length, so that none is a prefix of another.
+const (
+	bucketMeta       = iota
+	bucketHeads      // id -> head
+	bucketSpecs      // id -> spec
+	bucketOutcomes   // id -> outcome
+	bucketEvents     // id, seq -> pos, data
+	bucketFeed       // pos -> id, seq, owner; its sequence is the last pos given
+	bucketKeys       // owner, idempotency key -> id
+	bucketReady      // lane, priority (highest first), id -> present
+	bucketDelayed    // run at, id -> present
+	bucketLanes      // lane -> number of keys in bucketReady
+	bucketDeadlines  // class, deadline, id -> present
+	bucketDeliveries // id, seq -> delivery without body
+	bucketBodies     // id, seq -> body
+	bucketSendable   // endpoint, id, seq -> present: due, and first of its record
+	bucketUnsent     // due, id, seq -> present: first of its record, not due yet
+	bucketCount
+)
+
+var bucketNames = [bucketCount][]byte{
+	[]byte("meta"),
+	[]byte("heads"),
+	[]byte("specs"),
+	[]byte("outcomes"),
+	[]byte("events"),
+	[]byte("feed"),
+	[]byte("keys"),
+	[]byte("ready"),
+	[]byte("delayed"),
+	[]byte("lanes"),
+	[]byte("deadlines"),
+	[]byte("deliveries"),
+	[]byte("bodies"),
+	[]byte("sendable"),
+	[]byte("unsent"),
+}
+
+// grows says which buckets get keys that only grow: their pages are filled,
+// since nothing will come between.
+var grows = [bucketCount]bool{
+	bucketHeads: true, bucketSpecs: true, bucketOutcomes: true, bucketEvents: true,
+	bucketFeed: true, bucketDeliveries: true, bucketBodies: true,
+}
+
+const (
+	idSize = len(ulid.ULID{})
+	// The pages of a growing bucket are filled this far; the rest leaves room
+	// for heads that become longer as they change.
+	growingFill = 0.9
+)
+
+// present is the value of keys that have nothing to say. It is not empty, since
+// bbolt gives nil for a key that was put with an empty value in this transaction.
+var present = []byte{1}
+
+func appendName(b []byte, name string) []byte {
+	b = binary.BigEndian.AppendUint16(b, uint16(len(name)))
+	return append(b, name...)
+}
+
+// cutName is the reverse of appendName. rest is nil when b is too short.
+func cutName(b []byte) (name, rest []byte) {
+	if len(b) < 2 {
+		return nil, nil
+	}
+	n := int(binary.BigEndian.Uint16(b))
+	if len(b) < 2+n {
+		return nil, nil
+	}
+	return b[2 : 2+n], b[2+n:]
+}
+
+// appendTime keeps the order of times; it is not for the zero time.
+func appendTime(b []byte, t time.Time) []byte {
+	return binary.BigEndian.AppendUint64(b, uint64(t.UnixMicro())^1<<63)
+}
+
+func timeAt(b []byte) time.Time {
+	return time.UnixMicro(int64(binary.BigEndian.Uint64(b) ^ 1<<63)).UTC()
+}
+
+// appendPriority sorts higher priorities first.
+func appendPriority(b []byte, p int32) []byte {
+	return binary.BigEndian.AppendUint32(b, ^(uint32(p) ^ 1<<31))
+}
+
+func priorityAt(b []byte) int32 {
+	return int32(^binary.BigEndian.Uint32(b) ^ 1<<31)
+}
+
+func readyKey(lane string, priority int32, id ulid.ULID) []byte {
+	b := make([]byte, 0, 2+len(lane)+4+idSize)
+	return append(appendPriority(appendName(b, lane), priority), id[:]...)
+}
+
+func timedKey(t time.Time, id ulid.ULID) []byte {
+	b := make([]byte, 0, 8+idSize)
+	return append(appendTime(b, t), id[:]...)
+}
+
+func deadlineKey(class byte, t time.Time, id ulid.ULID) []byte {
+	b := make([]byte, 0, 1+8+idSize)
+	return append(appendTime(append(b, class), t), id[:]...)
+}
+
+func seqKey(id ulid.ULID, seq uint64) []byte {
+	b := make([]byte, 0, idSize+8)
+	return binary.BigEndian.AppendUint64(append(b, id[:]...), seq)
+}
+
+func posKey(pos uint64) []byte {
+	return binary.BigEndian.AppendUint64(make([]byte, 0, 8), pos)
+}
+
+func posAt(b []byte) uint64 {
+	if len(b) < 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b)
+}
+
+func idempotencyKey(owner, key string) []byte {
+	b := make([]byte, 0, 2+len(owner)+len(key))
+	return append(appendName(b, owner), key...)
+}
+
+func sendableKey(endpoint string, id ulid.ULID, seq uint64) []byte {
+	b := make([]byte, 0, 2+len(endpoint)+idSize+8)
+	return binary.BigEndian.AppendUint64(append(appendName(b, endpoint), id[:]...), seq)
+}
+
+func unsentKey(due time.Time, id ulid.ULID, seq uint64) []byte {
+	b := make([]byte, 0, 8+idSize+8)
+	return binary.BigEndian.AppendUint64(append(appendTime(b, due), id[:]...), seq)
+}

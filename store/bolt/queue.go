@@ -1,0 +1,260 @@
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
+)
+
+// Claim implements [store.Queue].
+func (s *Store) Claim(ctx context.Context, c store.Claim, start func(store.Record) store.Change) ([]store.Record, error) {
+	var out []store.Record
+	err := s.write(ctx, func(t *txn) error {
+		if err := t.promote(); err != nil {
+			return err
+		}
+		heads, err := t.claimable(c.Lane, c.Limit)
+		if err != nil {
+			return err
+		}
+		out = make([]store.Record, 0, len(heads))
+		for i := range heads {
+			r, err := t.claim(&heads[i], &c, start)
+			if err != nil {
+				return err
+			}
+			out = append(out, r)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// claimable reads the heads of a lane that can be claimed, in claim order.
+func (t *txn) claimable(lane string, limit int) ([]store.Head, error) {
+	var heads []store.Head
+	prefix := appendName(nil, lane)
+	c := t.bucket(bucketReady).Cursor()
+	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix) && len(heads) < limit; k, _ = c.Next() {
+		h, err := t.indexed(ulid.ULID(k[len(k)-idSize:]))
+		if err != nil {
+			return nil, err
+		}
+		if h.Deadline.IsZero() || h.Deadline.After(t.now) {
+			heads = append(heads, h)
+		}
+	}
+	return heads, nil
+}
+
+func (t *txn) claim(old *store.Head, c *store.Claim, start func(store.Record) store.Change) (r store.Record, err error) {
+	r.Head = *old
+	if r.Spec, err = t.spec(old.ID); err != nil {
+		return r, err
+	}
+	change := start(r)
+	change.Head.ID = old.ID
+	change.Head.Worker = c.Worker
+	change.Head.Deadline = t.now.Add(c.Lease)
+	var res store.Result
+	if err := t.apply(old, &change, &res); err != nil {
+		return r, err
+	}
+	r.Head = res.Head
+	return r, res.Err
+}
+
+// Extend implements [store.Queue].
+func (s *Store) Extend(ctx context.Context, refs []store.Ref, lease time.Duration) ([]store.Result, error) {
+	out := make([]store.Result, len(refs))
+	err := s.write(ctx, func(t *txn) error {
+		for i := range refs {
+			old, ok, err := t.current(refs[i], &out[i])
+			if err != nil {
+				return err
+			}
+			if ok && old.State != store.Working {
+				out[i].Head, out[i].Err = old, store.ErrStale
+			}
+			if out[i].Err != nil {
+				continue
+			}
+			h := old
+			h.Deadline = t.now.Add(lease)
+			if err := t.replaceHead(&old, &h); err != nil {
+				return err
+			}
+			out[i].Head = h
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// promoted makes ready what is due, if anything is, so that a read sees it.
+func (s *Store) promoted(ctx context.Context) error {
+	for {
+		var due bool
+		err := s.view(func(t *txn) error {
+			due = t.promotable()
+			return nil
+		})
+		if err != nil || !due {
+			return err
+		}
+		if err := s.write(ctx, (*txn).promote); err != nil {
+			return err
+		}
+	}
+}
+
+// Lanes implements [store.Queue].
+func (s *Store) Lanes(ctx context.Context) ([]store.Lane, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := s.promoted(ctx); err != nil {
+		return nil, err
+	}
+	var out []store.Lane
+	err := s.view(func(t *txn) error {
+		return t.bucket(bucketLanes).ForEach(func(k, v []byte) error {
+			name, _ := cutName(k)
+			l := store.Lane{Name: string(name), Ready: int(posAt(v))}
+			if err := t.summarise(k, &l); err != nil {
+				return err
+			}
+			out = append(out, l)
+			return nil
+		})
+	})
+	return out, err
+}
+
+// summarise looks at the first record of each priority of a lane.
+func (t *txn) summarise(prefix []byte, l *store.Lane) error {
+	c := t.bucket(bucketReady).Cursor()
+	first := true
+	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); {
+		p := priorityAt(k[len(prefix):])
+		h, err := t.indexed(ulid.ULID(k[len(k)-idSize:]))
+		if err != nil {
+			return err
+		}
+		if first {
+			l.Priority = p
+		}
+		since := h.Created
+		if h.RunAt.After(since) {
+			since = h.RunAt
+		}
+		if first || since.Before(l.Since) {
+			l.Since = since
+		}
+		first = false
+		// On to the first key of a lower priority.
+		last := readyKey(l.Name, p, ulid.ULID(bytes.Repeat([]byte{0xff}, idSize)))
+		if k, _ = c.Seek(last); bytes.Equal(k, last) {
+			k, _ = c.Next()
+		}
+	}
+	return nil
+}
+
+// Position implements [store.Queue].
+func (s *Store) Position(ctx context.Context, id ulid.ULID, limit int) (ahead int, ready bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, false, err
+	}
+	if err := s.promoted(ctx); err != nil {
+		return 0, false, err
+	}
+	err = s.view(func(t *txn) error {
+		h, ok, err := t.head(id)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return store.ErrNotFound
+		}
+		key := readyKey(h.Lane, h.Priority, h.ID)
+		if h.State != store.Queued || t.bucket(bucketReady).Get(key) == nil {
+			return nil
+		}
+		ready = true
+		c := t.bucket(bucketReady).Cursor()
+		for k, _ := c.Seek(appendName(nil, h.Lane)); ahead < limit && bytes.Compare(k, key) < 0; k, _ = c.Next() {
+			ahead++
+		}
+		return nil
+	})
+	return ahead, ready, err
+}
+
+// Overdue implements [store.Queue].
+func (s *Store) Overdue(ctx context.Context, limit int) ([]store.Head, error) {
+	var out []store.Head
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	err := s.view(func(t *txn) error {
+		c := t.bucket(bucketDeadlines).Cursor()
+		for class := range classCount {
+			for k, _ := c.Seek([]byte{class}); k != nil && k[0] == class && len(out) < limit; k, _ = c.Next() {
+				if timeAt(k[1:]).After(t.now) {
+					break
+				}
+				h, err := t.indexed(ulid.ULID(k[9:]))
+				if err != nil {
+					return err
+				}
+				out = append(out, h)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Upcoming implements [store.Queue].
+func (s *Store) Upcoming(ctx context.Context) (store.Upcoming, error) {
+	var u store.Upcoming
+	if err := ctx.Err(); err != nil {
+		return u, err
+	}
+	s.leases.mu.Lock()
+	defer s.leases.mu.Unlock()
+	err := s.view(func(t *txn) error {
+		if k, _ := t.bucket(bucketDelayed).Cursor().Seek(appendTime(nil, t.now.Add(time.Microsecond))); k != nil {
+			u.Run = timeAt(k)
+		}
+		c := t.bucket(bucketDeadlines).Cursor()
+		for class := range classCount {
+			if k, _ := c.Seek([]byte{class}); k != nil && k[0] == class {
+				u.Deadline = earliest(u.Deadline, timeAt(k[1:]))
+			}
+		}
+		var err error
+		u.Delivery, err = t.nextDelivery()
+		return err
+	})
+	return u, err
+}
+
+// earliest is the earlier of two times, where zero is never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,329 @@
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
+)
+
+// What fits in a key of bbolt, with room to spare.
+const (
+	maxName = 4096
+	maxNote = 64 << 10
+)
+
+// Insert implements [store.Records].
+func (s *Store) Insert(ctx context.Context, in []store.Insertion) ([]store.Result, error) {
+	out := make([]store.Result, len(in))
+	err := s.write(ctx, func(t *txn) error {
+		for i := range in {
+			if err := t.insert(&in[i], &out[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (t *txn) insert(in *store.Insertion, out *store.Result) error {
+	h := in.Head
+	h.Version = 1
+	micro(&h)
+	if out.Err = check(&h, 0, in.Events, in.Deliveries); out.Err != nil {
+		return nil
+	}
+	var key []byte
+	if h.IdempotencyKey != "" {
+		key = idempotencyKey(h.Owner, h.IdempotencyKey)
+		if id := t.bucket(bucketKeys).Get(key); id != nil {
+			return t.existing(ulid.ULID(id), &h, out)
+		}
+	}
+	if !t.isNew(h.ID) {
+		out.Err = store.ErrExists
+		return nil
+	}
+	if t.atLimit() {
+		out.Err = fmt.Errorf("%w: %s holds its limit of %d bytes: delete jobs or raise the limit", store.ErrFull, t.store.path, t.store.maxSize)
+		return nil
+	}
+	if key != nil {
+		if err := t.bucket(bucketKeys).Put(key, h.ID[:]); err != nil {
+			return err
+		}
+	}
+	if err := t.replaceHead(nil, &h); err != nil {
+		return err
+	}
+	if err := t.bucket(bucketSpecs).Put(h.ID[:], sealBlob(in.Spec)); err != nil {
+		return err
+	}
+	out.Head = h
+	return t.emit(&h, in.Events, in.Deliveries)
+}
+
+// existing answers an insertion whose idempotency key is taken.
+func (t *txn) existing(id ulid.ULID, h *store.Head, out *store.Result) error {
+	first, err := t.indexed(id)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(first.Fingerprint, h.Fingerprint) {
+		out.Err = store.ErrKeyReused
+		return nil
+	}
+	out.Head, out.Existing = first, true
+	return nil
+}
+
+// check finds what the caller got wrong.
+func check(h *store.Head, seq uint64, events []store.Event, deliveries []store.Delivery) error {
+	if h.ID.IsZero() {
+		return fmt.Errorf("%w: no id", store.ErrInvalid)
+	}
+	if h.State == "" {
+		return fmt.Errorf("%w: no state", store.ErrInvalid)
+	}
+	names := []string{h.Owner, h.Lane, h.Kind, h.IdempotencyKey, h.Worker, string(h.State)}
+	for i := range deliveries {
+		d := &deliveries[i]
+		if d.Seq <= seq || d.Seq > h.Seq || i > 0 && d.Seq <= deliveries[i-1].Seq {
+			return fmt.Errorf("%w: delivery %d has sequence %d, which is not of an event beside it, in order", store.ErrInvalid, i, d.Seq)
+		}
+		names = append(names, d.Endpoint, d.URL)
+	}
+	for _, n := range names {
+		if len(n) > maxName {
+			return fmt.Errorf("%w: a name of %d bytes, more than %d", store.ErrInvalid, len(n), maxName)
+		}
+	}
+	if len(h.Note) > maxNote {
+		return fmt.Errorf("%w: a note of %d bytes, more than %d", store.ErrInvalid, len(h.Note), maxNote)
+	}
+	for i := range events {
+		if seq++; events[i].Seq != seq {
+			return fmt.Errorf("%w: event %d has sequence %d, not %d", store.ErrInvalid, i, events[i].Seq, seq)
+		}
+	}
+	if h.Seq != seq {
+		return fmt.Errorf("%w: the events end at %d, and the head says %d", store.ErrInvalid, seq, h.Seq)
+	}
+	return nil
+}
+
+// Get implements [store.Records].
+func (s *Store) Get(ctx context.Context, id ulid.ULID) (store.Record, error) {
+	var r store.Record
+	if err := ctx.Err(); err != nil {
+		return r, err
+	}
+	err := s.view(func(t *txn) error {
+		h, ok, err := t.head(id)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return store.ErrNotFound
+		}
+		r.Head = h
+		if r.Spec, err = t.spec(id); err != nil {
+			return err
+		}
+		if b := t.bucket(bucketOutcomes).Get(id[:]); b != nil {
+			r.Outcome, err = openBlob(b)
+		}
+		return err
+	})
+	return r, err
+}
+
+func (t *txn) spec(id ulid.ULID) ([]byte, error) {
+	return openBlob(t.bucket(bucketSpecs).Get(id[:]))
+}
+
+// Apply implements [store.Records].
+func (s *Store) Apply(ctx context.Context, changes []store.Change) ([]store.Result, error) {
+	out := make([]store.Result, len(changes))
+	err := s.write(ctx, func(t *txn) error {
+		for i := range changes {
+			c := &changes[i]
+			old, ok, err := t.current(store.Ref{ID: c.Head.ID, Version: c.Head.Version}, &out[i])
+			if err != nil {
+				return err
+			}
+			if !ok {
+				continue
+			}
+			if err := t.apply(&old, c, &out[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// current reads the head that ref names. When there is none at that version,
+// the result says so and ok is false.
+func (t *txn) current(ref store.Ref, out *store.Result) (h store.Head, ok bool, err error) {
+	h, ok, err = t.head(ref.ID)
+	switch {
+	case err != nil:
+		return h, false, err
+	case !ok:
+		out.Err = store.ErrNotFound
+	case h.Version != ref.Version:
+		out.Head, out.Err = h, store.ErrStale
+		ok = false
+	}
+	return h, ok, nil
+}
+
+// apply makes a change from the head that it was made from.
+func (t *txn) apply(old *store.Head, c *store.Change, out *store.Result) error {
+	h := c.Head
+	h.Version = old.Version + 1
+	h.Owner, h.Created = old.Owner, old.Created
+	h.IdempotencyKey, h.Fingerprint = old.IdempotencyKey, old.Fingerprint
+	if old.State == store.Working && h.State == store.Working {
+		h.Deadline = old.Deadline
+	}
+	micro(&h)
+	if out.Err = check(&h, old.Seq, c.Events, c.Deliveries); out.Err != nil {
+		return nil
+	}
+	if err := t.replaceHead(old, &h); err != nil {
+		return err
+	}
+	switch outcomes := t.bucket(bucketOutcomes); {
+	case h.State == store.Queued:
+		if err := outcomes.Delete(h.ID[:]); err != nil {
+			return err
+		}
+	case c.Outcome != nil:
+		if err := outcomes.Put(h.ID[:], sealBlob(c.Outcome)); err != nil {
+			return err
+		}
+	}
+	out.Head = h
+	return t.emit(&h, c.Events, c.Deliveries)
+}
+
+// Delete implements [store.Records].
+func (s *Store) Delete(ctx context.Context, refs []store.Ref) ([]store.Result, error) {
+	out := make([]store.Result, len(refs))
+	err := s.write(ctx, func(t *txn) error {
+		for i := range refs {
+			old, ok, err := t.current(refs[i], &out[i])
+			if err != nil {
+				return err
+			}
+			if !ok {
+				continue
+			}
+			if err := t.delete(&old); err != nil {
+				return err
+			}
+			out[i].Head = old
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (t *txn) delete(h *store.Head) error {
+	if err := t.replaceHead(h, nil); err != nil {
+		return err
+	}
+	for _, b := range []int{bucketSpecs, bucketOutcomes} {
+		if err := t.bucket(b).Delete(h.ID[:]); err != nil {
+			return err
+		}
+	}
+	if h.IdempotencyKey != "" {
+		if err := t.bucket(bucketKeys).Delete(idempotencyKey(h.Owner, h.IdempotencyKey)); err != nil {
+			return err
+		}
+	}
+	if err := t.deleteEvents(h.ID); err != nil {
+		return err
+	}
+	return t.deleteSettled(h.ID)
+}
+
+// scan bounds how many records one call looks at to find those that match.
+const scan = 50_000
+
+// List implements [store.Records].
+func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
+	var p store.Page
+	if err := ctx.Err(); err != nil {
+		return p, err
+	}
+	limit := max(q.Limit, 1)
+	err := s.view(func(t *txn) error {
+		c := t.bucket(bucketHeads).Cursor()
+		k, v := c.Last()
+		if !q.Before.IsZero() {
+			// Seek stops at the first key that is not below; the page begins
+			// one before it, or at the end if there is no such key.
+			if at, _ := c.Seek(q.Before[:]); at != nil {
+				k, v = c.Prev()
+			} else {
+				k, v = c.Last()
+			}
+		}
+		for seen := 0; k != nil; k, v = c.Prev() {
+			if seen == scan || len(p.Heads) == limit {
+				return nil
+			}
+			seen++
+			b, err := open(v)
+			if err != nil {
+				return err
+			}
+			h := store.Head{ID: ulid.ULID(k)}
+			if err := decodeHead(b, &h); err != nil {
+				return err
+			}
+			p.Next = h.ID
+			if matches(&h, &q) {
+				p.Heads = append(p.Heads, h)
+			}
+		}
+		p.Next = ulid.ULID{}
+		return nil
+	})
+	return p, err
+}
+
+func matches(h *store.Head, q *store.Query) bool {
+	if q.Owner != "" && h.Owner != q.Owner ||
+		q.State != "" && h.State != q.State ||
+		q.Kind != "" && h.Kind != q.Kind ||
+		!q.CreatedAfter.IsZero() && !h.Created.After(q.CreatedAfter.Truncate(time.Microsecond)) ||
+		!q.CreatedBefore.IsZero() && !h.Created.Before(q.CreatedBefore) {
+		return false
+	}
+	for k, want := range q.Labels {
+		if have, ok := h.Labels[k]; !ok || have != want {
+			return false
+		}
+	}
+	return true
+}

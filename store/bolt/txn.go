@@ -1,0 +1,80 @@
+package bolt
+
+import (
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"go.etcd.io/bbolt"
+)
+
+// txn is one bbolt transaction, with what its operations share.
+type txn struct {
+	tx      *bbolt.Tx
+	store   *Store
+	now     time.Time // the store's clock, the same for the whole transaction
+	buckets [bucketCount]*bbolt.Bucket
+	lanes   map[string]int64 // how many ready keys each lane has gained
+	full    *bool            // whether MaxSize is reached, once somebody asked
+	last    *ulid.ULID       // the highest id there is, once somebody asked
+}
+
+// isNew reports whether there is no record of this id. Ids grow with time, so that
+// most often it is enough to know the highest.
+func (t *txn) isNew(id ulid.ULID) bool {
+	if t.last == nil {
+		t.last = &ulid.ULID{}
+		if k, _ := t.bucket(bucketHeads).Cursor().Last(); k != nil {
+			*t.last = ulid.ULID(k)
+		}
+	}
+	if id.Compare(*t.last) > 0 {
+		*t.last = id
+		return true
+	}
+	return t.bucket(bucketHeads).Get(id[:]) == nil
+}
+
+func (t *txn) bucket(n int) *bbolt.Bucket {
+	b := t.buckets[n]
+	if b == nil {
+		b = t.tx.Bucket(bucketNames[n])
+		if grows[n] {
+			b.FillPercent = growingFill
+		}
+		t.buckets[n] = b
+	}
+	return b
+}
+
+// atLimit reports whether the pages in use have reached MaxSize.
+func (t *txn) atLimit() bool {
+	if t.full == nil {
+		stats := t.store.db.Stats()
+		used := t.tx.Size() - int64(stats.FreePageN+stats.PendingPageN)*int64(t.store.db.Info().PageSize)
+		full := used >= t.store.maxSize
+		t.full = &full
+	}
+	return *t.full
+}
+
+// flush writes what the operations have gathered; it comes last.
+func (t *txn) flush() error {
+	b := t.bucket(bucketLanes)
+	for lane, gained := range t.lanes {
+		if gained == 0 {
+			continue
+		}
+		key := appendName(nil, lane)
+		n := int64(posAt(b.Get(key))) + gained
+		if n <= 0 {
+			if err := b.Delete(key); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := b.Put(key, posKey(uint64(n))); err != nil {
+			return err
+		}
+	}
+	return nil
+}

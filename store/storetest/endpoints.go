@@ -1,0 +1,156 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/foreman-go/foreman/store"
+)
+
+func endpointRules() []rule {
+	return []rule{
+		{"PerEndpoint", endpointShare},
+		{"Skip", endpointSkip},
+		{"TakenInTurn", endpointTurns},
+		{"AfterUnknown", endpointAfterUnknown},
+		{"DeadOneHidesNobody", endpointDead},
+		{"NamesAlike", endpointNames},
+	}
+}
+
+// crowd inserts n records with one delivery each to an endpoint.
+func (f *fixture) crowd(endpoint string, n int) {
+	f.t.Helper()
+	var batch []store.Insertion
+	for range n {
+		batch = append(batch, sending(endpoint, 1))
+	}
+	f.insert(batch...)
+}
+
+func endpointsOf(list []store.Delivery) []string {
+	names := []string{}
+	for _, d := range list {
+		names = append(names, d.Endpoint)
+	}
+	return names
+}
+
+func endpointShare(f *fixture) {
+	f.crowd("a", 5)
+	f.crowd("b", 1)
+	f.crowd("c", 5)
+	claim := func(limit, share int) []string {
+		f.t.Helper()
+		names := endpointsOf(f.sendAs(store.DeliveryClaim{Limit: limit, PerEndpoint: share}))
+		slices.Sort(names)
+		return names
+	}
+	f.Equal([]string{"a", "a", "b", "c", "c"}, claim(10, 2))
+	f.Equal([]string{"a", "c"}, claim(10, 1), "a share of each claim, not of all together")
+	f.Len(claim(3, 2), 3, "the limit holds too")
+	f.Len(claim(10, 0), 1, "0 means the limit")
+}
+
+func endpointSkip(f *fixture) {
+	f.crowd("a", 2)
+	f.crowd("b", 2)
+	f.crowd("c", 2)
+	skip := func(names ...string) []string {
+		f.t.Helper()
+		got := endpointsOf(f.sendAs(store.DeliveryClaim{Limit: 10, PerEndpoint: 1, Skip: names}))
+		slices.Sort(got)
+		return got
+	}
+	f.Empty(skip("a", "b", "c"))
+	f.Equal([]string{"b"}, skip("c", "a", "unknown"))
+	f.Equal([]string{"a", "c"}, skip("b"))
+	f.Equal([]string{"a", "b", "c"}, skip("", "ab"))
+	f.Empty(skip())
+}
+
+// Whoever claims with the last endpoint it was given as After comes round to
+// every endpoint before it meets one again.
+func endpointTurns(f *fixture) {
+	names := []string{"d", "b", "a", "e", "c"}
+	for _, name := range names {
+		f.crowd(name, 6)
+	}
+	for _, limit := range []int{1, 2, 3} {
+		last, turns := "", []string{}
+		for len(turns) < 10 {
+			got := endpointsOf(f.sendAs(store.DeliveryClaim{
+				Limit: min(limit, 5-len(turns)%5), PerEndpoint: 1, After: last,
+			}))
+			if len(got) > 0 {
+				last = got[len(got)-1]
+			}
+			turns = append(turns, got...)
+		}
+		f.ElementsMatch(names, turns[:5], "limit %d", limit)
+		f.Equal(turns[:5], turns[5:10], "limit %d: the same round again", limit)
+	}
+}
+
+// The endpoint named by After may have nothing left, or never have been.
+func endpointAfterUnknown(f *fixture) {
+	for _, after := range []string{"a", "b", "bb", "c", "zzz", "\xff"} {
+		f.crowd("b", 1)
+		f.crowd("d", 1)
+		got := endpointsOf(f.sendAs(store.DeliveryClaim{Limit: 10, After: after}))
+		f.ElementsMatch([]string{"b", "d"}, got, "after %q", after)
+	}
+}
+
+func endpointDead(f *fixture) {
+	f.crowd("dead", 400)
+	f.crowd("dead too", 400)
+	f.crowd("well", 1)
+	got := f.sendAs(store.DeliveryClaim{Limit: 10, PerEndpoint: 2})
+	f.Len(got, 5)
+	f.Contains(endpointsOf(got), "well", "it has its share")
+
+	f.crowd("well", 1)
+	got = f.sendAs(store.DeliveryClaim{Limit: 1, Skip: []string{"dead", "dead too"}})
+	f.Equal([]string{"well"}, endpointsOf(got), "whatever is passed over")
+
+	var later []store.Insertion
+	for i := range 400 { // in backoff, and longer waiting than any other
+		s := sending(fmt.Sprint("resting ", i%3), 1)
+		s.Deliveries[0].Due = now().Add(time.Hour)
+		later = append(later, s)
+	}
+	f.insert(later...)
+	f.crowd("well", 1)
+	got = f.sendAs(store.DeliveryClaim{Limit: 1, Skip: []string{"dead", "dead too"}})
+	f.Equal([]string{"well"}, endpointsOf(got))
+
+	f.crowd("well", 1)
+	left := 800 - 4
+	for left > 0 {
+		got = f.send(100)
+		f.NotEmpty(got)
+		for _, name := range endpointsOf(got) {
+			if name != "well" {
+				left--
+			}
+		}
+	}
+	f.Empty(f.sendAs(store.DeliveryClaim{Limit: 10, After: "dead"}), "everything was taken once")
+}
+
+func endpointNames(f *fixture) {
+	names := []string{"http://a", "http://a:80", "http://a\x00", "http://a/", "http", "", "\x00", "\xff", "http://\xff", "http://é"}
+	for _, name := range names {
+		f.crowd(name, 1)
+	}
+	for i, name := range names {
+		others := slices.Delete(slices.Clone(names), i, i+1)
+		got := f.sendAs(store.DeliveryClaim{Limit: 10, Skip: others})
+		f.Equal([]string{name}, endpointsOf(got))
+		f.Equal(name+"/hook", got[0].URL)
+		f.settle(store.Delivered, got[0])
+	}
+	f.Empty(f.send(10))
+}

@@ -1,0 +1,191 @@
+package storetest
+
+import (
+	"math"
+	"time"
+
+	"github.com/foreman-go/foreman/store"
+	"github.com/oklog/ulid/v2"
+)
+
+func laneRules() []rule {
+	return []rule{
+		{"Counts", lanesCount},
+		{"TopPriority", lanesPriority},
+		{"Since", lanesSince},
+		{"Delayed", lanesDelayed},
+		{"PastDeadline", lanesPastDeadline},
+		{"Position", positionOrder},
+		{"PositionStopsAtLimit", positionLimit},
+		{"PositionNotReady", positionNotReady},
+	}
+}
+
+func lanesCount(f *fixture) {
+	f.Empty(f.lanes())
+	var heads []store.Head
+	for range 3 {
+		heads = append(heads, f.add(queued("a")))
+	}
+	f.add(queued("ab"))
+	f.add(queued(""))
+	f.Equal(map[string]int{"a": 3, "ab": 1, "": 1}, f.ready())
+
+	working := f.claim("a", 2)
+	f.Equal(map[string]int{"a": 1, "ab": 1, "": 1}, f.ready(), "claimed")
+	f.apply(change(working[0].Head, store.Queued, 1))
+	f.Equal(map[string]int{"a": 2, "ab": 1, "": 1}, f.ready(), "requeued")
+	f.apply(end(working[1].Head))
+	f.Equal(map[string]int{"a": 2, "ab": 1, "": 1}, f.ready(), "ended")
+	f.apply(change(f.get(heads[2].ID).Head, "canceled", 1))
+	f.Equal(map[string]int{"a": 1, "ab": 1, "": 1}, f.ready(), "canceled while queued")
+	f.apply(change(f.get(heads[0].ID).Head, store.Queued, 1))
+	f.Equal(map[string]int{"a": 1, "ab": 1, "": 1}, f.ready(), "changed while queued")
+	f.apply(change(f.get(heads[1].ID).Head, store.Queued, 1))
+	f.Equal(map[string]int{"a": 2, "ab": 1, "": 1}, f.ready(), "queued again after its end")
+
+	f.claim("ab", 1)
+	f.claim("a", 10)
+	f.Equal(map[string]int{"": 1}, f.ready(), "an empty lane is not told of")
+}
+
+func lanesPriority(f *fixture) {
+	top := func() int32 { return f.lanes()["lane"].Priority }
+	f.add(ranked("lane", math.MinInt32))
+	f.EqualValues(math.MinInt32, top())
+	f.add(ranked("lane", -3))
+	f.EqualValues(-3, top())
+	high := f.add(ranked("lane", math.MaxInt32))
+	f.add(ranked("lane", 0))
+	f.EqualValues(math.MaxInt32, top())
+	c := change(high, store.Queued, 0)
+	c.Head.Priority = -9
+	f.apply(c)
+	f.EqualValues(0, top())
+	f.claim("lane", 1)
+	f.EqualValues(-3, top())
+	f.claim("lane", 1)
+	f.EqualValues(-9, top())
+}
+
+// The longest waiting among the first of each priority: what waits behind an
+// older record of its own priority is not asked.
+func lanesSince(f *fixture) {
+	ago := func(minutes int) time.Time { return now().Add(-time.Duration(minutes) * time.Minute) }
+	since := func() time.Time { return f.lanes()["lane"].Since }
+
+	first, behind := ranked("lane", 5), ranked("lane", 5)
+	first.Created, first.RunAt = ago(90), ago(10)
+	behind.Created, behind.RunAt = ago(80), ago(50)
+	first, behind = f.add(first), f.add(behind)
+	f.Equal(first.RunAt, since(), "due at RunAt")
+
+	low := ranked("lane", 1)
+	low.Created = ago(20)
+	low = f.add(low)
+	f.Equal(low.Created, since(), "due when it was made, having no RunAt")
+
+	high := ranked("lane", 9)
+	high.Created, high.RunAt = ago(70), ago(30)
+	high = f.add(high)
+	f.Equal(high.RunAt, since())
+
+	f.Equal(ids(high, first), recordIDs(f.claim("lane", 2)))
+	f.Equal(behind.RunAt, since(), "first in its priority now")
+	f.Equal(ids(behind), recordIDs(f.claim("lane", 1)))
+	f.Equal(low.Created, since())
+}
+
+func lanesDelayed(f *fixture) {
+	h := ranked("lane", 4)
+	h.RunAt = now().Add(time.Hour)
+	h = f.add(h)
+	f.Empty(f.lanes())
+	c := change(h, store.Queued, 0)
+	c.Head.RunAt = now().Add(brief)
+	h = f.apply(c)
+	f.eventually(func() bool { return len(f.lanes()) > 0 }, "delayed record to be ready")
+	lane := f.lanes()["lane"]
+	f.Equal(store.Lane{Name: "lane", Ready: 1, Priority: 4, Since: h.RunAt}, lane)
+	f.Equal("0 ahead", f.position(h.ID))
+
+	c = change(h, store.Queued, 0)
+	c.Head.RunAt = now().Add(time.Hour)
+	h = f.apply(c)
+	f.Empty(f.lanes(), "delayed again")
+	c = change(h, store.Queued, 0)
+	c.Head.RunAt = time.Time{}
+	f.apply(c)
+	f.Equal(map[string]int{"lane": 1}, f.ready(), "not delayed any more")
+}
+
+// What may not be claimed is not ready, or a scheduler would turn to a lane
+// that has nothing for it.
+func lanesPastDeadline(f *fixture) {
+	late, open := ranked("lane", 9), ranked("lane", 2)
+	late.Deadline, open.Deadline = now().Add(-time.Minute), now().Add(time.Hour)
+	late, open = f.add(late), f.add(open)
+	lane := f.lanes()["lane"]
+	f.Equal(1, lane.Ready)
+	f.EqualValues(2, lane.Priority)
+	f.Equal("not ready", f.position(late.ID))
+	f.Equal("0 ahead", f.position(open.ID))
+
+	f.claim("lane", 10)
+	f.Empty(f.lanes())
+	soon := queued("lane")
+	soon.Deadline = now().Add(brief)
+	f.add(soon)
+	f.eventually(func() bool { return len(f.lanes()) == 0 }, "lane to be empty once the deadline has passed")
+}
+
+func positionOrder(f *fixture) {
+	heads := []store.Head{
+		f.add(ranked("lane", 0)), f.add(ranked("lane", 5)), f.add(ranked("lane", 0)),
+		f.add(ranked("lane", -5)), f.add(ranked("lane", 5)),
+	}
+	f.add(ranked("lan", 9))
+	f.add(ranked("lane2", 9))
+	delayed := ranked("lane", 9)
+	delayed.RunAt = now().Add(time.Hour)
+	f.add(delayed)
+
+	all := func() []string {
+		var list []string
+		for _, h := range heads {
+			list = append(list, f.position(h.ID))
+		}
+		return list
+	}
+	f.Equal([]string{"2 ahead", "0 ahead", "3 ahead", "4 ahead", "1 ahead"}, all())
+	first := f.claim("lane", 1)[0]
+	f.Equal([]string{"1 ahead", "not ready", "2 ahead", "3 ahead", "0 ahead"}, all())
+	f.apply(change(first.Head, store.Queued, 1))
+	f.Equal([]string{"2 ahead", "0 ahead", "3 ahead", "4 ahead", "1 ahead"}, all())
+	f.remove(f.get(heads[0].ID).Head)
+	f.Equal([]string{"not found", "0 ahead", "2 ahead", "3 ahead", "1 ahead"}, all())
+}
+
+func positionLimit(f *fixture) {
+	var last store.Head
+	for range 10 {
+		last = f.add(queued("lane"))
+	}
+	for limit, want := range map[int]int{1: 1, 5: 5, 8: 8, 9: 9, 10: 9, 1000: 9} {
+		ahead, ready, err := f.Position(f.ctx, last.ID, limit)
+		f.NoError(err)
+		f.True(ready)
+		f.Equal(want, ahead, "limit %d", limit)
+	}
+}
+
+func positionNotReady(f *fixture) {
+	f.add(queued("lane"))
+	working := f.claim("lane", 1)[0].Head
+	f.Equal("not ready", f.position(working.ID))
+	f.Equal("not ready", f.position(f.apply(end(working)).ID))
+	delayed := queued("lane")
+	delayed.RunAt = now().Add(time.Hour)
+	f.Equal("not ready", f.position(f.add(delayed).ID))
+	f.Equal("not found", f.position(ulid.Make()))
+}

@@ -1,0 +1,168 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/foreman-go/foreman/store"
+	"github.com/oklog/ulid/v2"
+)
+
+func reopenRules() []rule {
+	return []rule{
+		{"EverythingIsThere", reopenEverything},
+		{"ClaimOrder", reopenClaims},
+		{"Keys", reopenKeys},
+		{"Deliveries", reopenDeliveries},
+		{"FeedGoesOn", reopenFeed},
+		{"TimePassedWhileClosed", reopenTime},
+		{"Leases", reopenLeases},
+		{"Empty", reopenEmpty},
+	}
+}
+
+// populate fills a store with records in every state, and what comes with
+// them. It returns the ids of those that were deleted again.
+func (f *fixture) populate() []ulid.ULID {
+	f.t.Helper()
+	hours := func(n int) time.Time { return now().Add(time.Duration(n) * time.Hour) }
+	f.catalog()
+	f.insert(insertion(everyField(), 2), insertion(owned("ann", "key", "x"), 0))
+	for i, lane := range []string{"a", "ab", "a", ""} {
+		ready, delayed, late := ranked(lane, int32(i)), ranked(lane, 9), ranked(lane, 9)
+		ready.Deadline, delayed.RunAt, late.Deadline = hours(2), hours(1), hours(-i-1)
+		f.insert(insertion(ready, 1), insertion(delayed, 1), insertion(late, 1))
+	}
+	f.add(queued("work"))
+	f.add(queued("work"))
+	f.add(queued("work"))
+	for i, r := range f.claim("work", 3) {
+		switch i {
+		case 0:
+			f.apply(end(r.Head))
+		case 1:
+			f.apply(change(r.Head, store.Working, 2))
+		}
+	}
+	later := sending("later", 2)
+	later.Deliveries[0].Due = hours(3)
+	heads := f.insert(sending("one", 3), sending("two", 2), later)
+	f.settle(store.Delivered, f.sendAs(store.DeliveryClaim{Limit: 1, Skip: []string{"two"}})[0])
+	f.settle(store.Pending, f.sendAs(store.DeliveryClaim{Limit: 1, Skip: []string{"one"}})[0])
+
+	gone := []store.Head{f.add(queued("gone")), f.apply(end(f.insert(sending("gone", 1))[0])), heads[1]}
+	f.remove(gone...)
+	return ids(gone...)
+}
+
+func reopenEverything(f *fixture) {
+	gone := f.populate()
+	before := f.observe(gone...)
+	f.NotEmpty(before.Overdue)
+	f.NotZero(before.Upcoming.Run)
+	f.NotZero(before.Upcoming.Deadline)
+	f.NotZero(before.Upcoming.Delivery)
+	for range 3 {
+		f.reopen()
+		f.Equal(before, f.observe(gone...))
+	}
+}
+
+func reopenClaims(f *fixture) {
+	var heads []store.Head
+	for _, p := range []int32{3, -1, 7, 3, 0} {
+		heads = append(heads, f.add(ranked("lane", p)))
+	}
+	requeued := f.claim("lane", 1)[0]
+	f.apply(change(requeued.Head, store.Queued, 1))
+	f.reopen()
+	f.Equal(ids(heads[2], heads[0]), recordIDs(f.claim("lane", 2)))
+	f.reopen()
+	f.Equal(ids(heads[3], heads[4], heads[1]), recordIDs(f.claim("lane", 9)), "what was claimed stays claimed")
+}
+
+func reopenKeys(f *fixture) {
+	kept, freed := f.add(owned("owner", "kept", "x")), f.add(owned("owner", "freed", "x"))
+	f.remove(freed)
+	f.reopen()
+	f.existing(owned("owner", "kept", "x"), kept)
+	f.reused(owned("owner", "kept", "y"))
+	f.add(owned("owner", "freed", "y"))
+}
+
+func reopenDeliveries(f *fixture) {
+	f.insert(sending("endpoint", 3))
+	d := f.send(1)[0]
+	f.settle(store.Pending, d)
+	f.reopen()
+	d = f.send(1)[0]
+	f.EqualValues(1, d.Seq)
+	f.Equal(1, d.Attempt)
+	f.Equal(body(d.ID, 1), d.Body)
+	f.reopen()
+	f.Empty(f.send(9), "its lease has not run out")
+	f.settle(store.Delivered, d)
+	f.reopen()
+	for _, seq := range []uint64{2, 3} {
+		d = f.send(9)[0]
+		f.Equal(seq, d.Seq)
+		f.Equal(body(d.ID, seq), d.Body)
+		f.settle(store.Failed, d)
+	}
+	f.reopen()
+	f.Empty(f.send(9))
+}
+
+// A reader of the feed can go on where it was, even when all it has read is
+// gone: no position is given twice.
+func reopenFeed(f *fixture) {
+	heads := f.insert(insertion(queued("lane"), 2), insertion(queued("lane"), 3))
+	read := f.feed(store.FeedQuery{Limit: 9})
+	next := read[len(read)-1].Pos
+	f.reopen()
+	f.Equal(read, f.feed(store.FeedQuery{Limit: 9}))
+	f.remove(heads...)
+	f.reopen()
+	f.Empty(f.feed(store.FeedQuery{Limit: 9}))
+	h := f.insert(insertion(queued("lane"), 2))[0]
+	f.Equal([]place{{h.ID, 1}, {h.ID, 2}}, places(f.feed(store.FeedQuery{After: next, Limit: 9})))
+}
+
+func reopenTime(f *fixture) {
+	delayed, late, sent := ranked("lane", 1), queued("lane"), sending("endpoint", 1)
+	soon := now().Add(brief)
+	delayed.RunAt, late.Deadline, sent.Deliveries[0].Due = soon, soon, soon
+	sent.Head.Lane = "other"
+	f.insert(insertion(delayed, 1), insertion(late, 1), sent)
+	f.NoError(f.Close())
+	f.eventually(func() bool { return time.Now().After(soon.Add(brief)) }, "times to pass")
+	f.open()
+	f.eventually(func() bool { return len(f.overdue(9)) == 1 && f.ready()["lane"] == 1 }, "store to notice")
+	f.Equal(ids(late), ids(f.overdue(9)...))
+	f.Equal(ids(delayed), recordIDs(f.claim("lane", 9)))
+	f.Len(f.send(9), 1)
+}
+
+// The worker that claimed before is still the only one with a claim.
+func reopenLeases(f *fixture) {
+	f.add(queued("lane"))
+	f.add(queued("lane"))
+	records := f.claim("lane", 2)
+	f.reopen()
+	f.Empty(f.claim("lane", 9))
+	f.Empty(f.overdue(9))
+	f.NoError(f.extend(records[0].Head, brief).Err)
+	f.reopen()
+	f.isOverdue(records[0].ID)
+	f.apply(end(records[1].Head))
+	f.apply(end(records[0].Head))
+}
+
+func reopenEmpty(f *fixture) {
+	before := f.observe()
+	f.reopen()
+	f.Equal(before, f.observe())
+	f.remove(f.add(queued("lane")))
+	f.reopen()
+	f.Equal(before, f.observe())
+	f.Empty(f.claim("lane", 9))
+}
