@@ -1,0 +1,90 @@
+package webhook
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxErrorText bounds the text of [Outcome].Err in bytes. net/http quotes what
+// a receiver sent in place of HTTP, however long.
+const maxErrorText = 512
+
+// Result is what an attempt means for its delivery.
+type Result string
+
+// The results of an attempt.
+const (
+	Delivered Result = "delivered" // the receiver has the event
+	Retry     Result = "retry"     // a later attempt may succeed
+	GiveUp    Result = "give_up"   // none can: the receiver said so, or the message cannot be sent
+)
+
+// Outcome is what came of one attempt.
+type Outcome struct {
+	Result Result
+	// Status is the HTTP status, or 0 if there was no answer.
+	Status int
+	// Err is nil if Result is Delivered. Otherwise it says what went wrong in
+	// at most 512 bytes, without the URL and the secret. It wraps a
+	// [*GuardError] if the guard refused the address, and the error of the
+	// context if that ended first.
+	Err error
+	// Duration is how long the attempt took, with name resolution and body.
+	Duration time.Duration
+	// RetryAfter is how long a receiver that answered 429 or 503 asked to be
+	// left alone, at most 24 hours; 0 if it did not.
+	RetryAfter time.Duration
+}
+
+// judge says what the answer of a receiver means. Duration is left out.
+func judge(status int, header http.Header, now time.Time) Outcome {
+	out := Outcome{Status: status, Result: Retry}
+	if status >= 200 && status <= 299 {
+		out.Result = Delivered
+		return out
+	}
+	advice := ""
+	switch {
+	case status >= 300 && status <= 399:
+		advice = ": redirects are not followed, use the URL they lead to"
+	case status == http.StatusGone:
+		out.Result = GiveUp
+		advice = ": the receiver wants no more of it"
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+		out.RetryAfter = parseRetryAfter(header.Get("Retry-After"), now)
+	}
+	text := strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
+	out.Err = fmt.Errorf("webhook: the receiver answered %s%s", text, advice)
+	return out
+}
+
+// parseRetryAfter reads a Retry-After header (RFC 9110, section 10.2.3), which has
+// seconds or a date. What it cannot read, and a date that has passed, is 0.
+func parseRetryAfter(value string, now time.Time) time.Duration {
+	seconds, err := strconv.ParseUint(value, 10, 64)
+	if err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second
+	}
+	date, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	return min(max(date.Sub(now), 0), maxRetryAfter)
+}
+
+// sendError is an error of net/http with its text cut to a bound.
+type sendError struct{ err error }
+
+func (e *sendError) Error() string {
+	text := "webhook: " + e.err.Error()
+	if len(text) > maxErrorText {
+		text = strings.ToValidUTF8(text[:maxErrorText-len("...")], "") + "..."
+	}
+	return text
+}
+
+func (e *sendError) Unwrap() error { return e.err }

@@ -1,0 +1,126 @@
+package webhook
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	maxURL  = 2048 // bytes
+	maxName = 253  // bytes of a host name (RFC 1035)
+)
+
+// CheckURL returns nil if raw is fit to be kept as the URL of a receiver, or an
+// error that says what to change, and quotes no more of raw than its scheme
+// and host. It is for the moment when a URL is handed in. It looks up no
+// names: what a name resolves to is checked at each attempt.
+//
+// A URL has at most 2,048 bytes of valid UTF-8 without spaces and control
+// characters; its scheme is http or https; it has a host, no user name and no
+// fragment; its port, if any, is from 1 to 65535. The host is a name of ASCII
+// letters, digits, dots, hyphens and underscores, or an IP address that Check
+// allows (else the error wraps a [*GuardError]). Ways to write an IPv4 address
+// other than four decimal numbers, such as 127.1, 2130706433, 0x7f000001 or
+// 0177.0.0.1, are refused whatever they stand for, since programs read them
+// differently. The name localhost, and those that end in .localhost, need a
+// loopback address to be allowed.
+func (g *Guard) CheckURL(raw string) error {
+	switch {
+	case len(raw) > maxURL:
+		return fmt.Errorf("webhook: the URL has %d bytes: at most %d are allowed", len(raw), maxURL)
+	case !utf8.ValidString(raw) || strings.ContainsFunc(raw, unprintable):
+		return errors.New("webhook: the URL has a space, a control character or a byte that is not UTF-8: percent-encode it")
+	case strings.Contains(raw, "#"):
+		return errors.New("webhook: the URL has a fragment, which is never sent: leave out # and what follows")
+	}
+	u, err := parseURL(raw)
+	if err != nil {
+		return err
+	}
+	if u.User != nil {
+		return errors.New("webhook: the URL has a user name or password: leave it out, and check the signature instead")
+	}
+	if strings.HasSuffix(u.Host, ":") || u.Port() != "" && !validPort(u.Port()) {
+		return errors.New("webhook: the port of the URL is not a number from 1 to 65535")
+	}
+	return g.checkHost(u)
+}
+
+// parseURL parses a URL that a request can be sent to.
+func parseURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil: // not wrapped: it quotes the URL, which may hold a password
+		return nil, errors.New("webhook: the URL cannot be parsed: give one such as https://example.com/hook")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, fmt.Errorf("webhook: the URL has the scheme %q: use https, or http", u.Scheme)
+	case u.Hostname() == "":
+		return nil, errors.New("webhook: the URL has no host: give one such as https://example.com/hook")
+	}
+	return u, nil
+}
+
+func (g *Guard) checkHost(u *url.URL) error {
+	host := u.Hostname()
+	if strings.HasPrefix(u.Host, "[") {
+		return g.checkLiteral(host)
+	}
+	name := strings.TrimSuffix(host, ".")
+	labels := strings.Split(strings.ToLower(name), ".")
+	switch {
+	case len(name) > maxName || strings.ContainsFunc(name, notInName) || slices.Contains(labels, ""):
+		return fmt.Errorf("webhook: %q is not a host name of ASCII letters, digits, dots and hyphens; an international name has to be written in its xn-- form", host)
+	case isNumber(labels[len(labels)-1]):
+		return g.checkLiteral(host)
+	case labels[len(labels)-1] == "localhost":
+		return g.checkLocalhost(host)
+	}
+	return nil
+}
+
+// checkLiteral checks a host that is an IP address, or that some resolvers
+// take for one: no name ends in a number, but "127.1" does.
+func (g *Guard) checkLiteral(host string) error {
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return fmt.Errorf("webhook: the host %q is not an IP address in its usual form: write IPv4 as four decimal numbers without leading zeros", host)
+	}
+	return g.Check(addr)
+}
+
+func (g *Guard) checkLocalhost(host string) error {
+	err := g.Check(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+	if err == nil || g.Check(netip.IPv6Loopback()) == nil {
+		return nil
+	}
+	return fmt.Errorf("webhook: the host %q is this machine: %w", host, err)
+}
+
+// isNumber reports whether label is decimal, octal or hexadecimal as inet_aton
+// reads it. Such a label at the end makes a host an IPv4 address (WHATWG URL,
+// "ends in a number").
+func isNumber(label string) bool {
+	digits, set := label, "0123456789"
+	if rest, ok := strings.CutPrefix(label, "0x"); ok {
+		digits, set = rest, "0123456789abcdef"
+	}
+	return strings.Trim(digits, set) == ""
+}
+
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n != 0
+}
+
+func unprintable(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }
+
+func notInName(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._", r)
+}
