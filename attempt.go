@@ -1,0 +1,215 @@
+package foreman
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
+)
+
+// attempt is one claimed job: claimed ahead, running, or on its way to be settled.
+type attempt struct {
+	f        *Foreman
+	id       ulid.ULID
+	number   int
+	priority int
+	task     *Task
+
+	mu     sync.Mutex
+	entry  entry // as it is in the store, as far as is known
+	cancel context.CancelCauseFunc
+	cause  error // why it must stop, once it must
+
+	// Set when it is over.
+	err      error
+	panicked bool
+	stopped  error // the cause, if the context had ended
+}
+
+func newAttempt(f *Foreman, e entry) *attempt {
+	a := &attempt{f: f, id: e.ID, number: e.Attempt, priority: e.Spec.Priority, entry: e}
+	a.task = &Task{ID: e.ID, Attempt: e.Attempt, Spec: e.Spec, f: f, run: e.version}
+	a.task.tell = func(ev Event) {
+		ev.JobID, ev.Sequence, ev.Attempt = e.ID, e.Sequence, e.Attempt
+		f.hub.tell(ev)
+	}
+	return a
+}
+
+// stop ends the attempt's context, now or as soon as it has one. The first cause
+// counts.
+func (a *attempt) stop(cause error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.cause != nil {
+		return
+	}
+	a.cause = cause
+	if a.cancel != nil {
+		a.cancel(cause)
+	}
+}
+
+// execute runs the backend and keeps what came of it.
+func (a *attempt) execute(ctx context.Context) {
+	ctx, cancelTimeout := deadlineOf(ctx, a.task.Spec.RunTimeout)
+	defer cancelTimeout()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	a.mu.Lock()
+	a.cancel = cancel
+	if a.cause != nil {
+		cancel(a.cause)
+	}
+	a.mu.Unlock()
+	if ctx.Err() == nil {
+		a.call(ctx)
+	} else {
+		a.err = context.Cause(ctx)
+	}
+	if a.err != nil && ctx.Err() != nil {
+		a.stopped = context.Cause(ctx)
+		return
+	}
+	if fault, ok := errors.AsType[*Failure](a.err); ok && fault.Type == BackendUnavailable {
+		a.f.backendDown(a.err)
+	}
+}
+
+// call turns a panic of the backend into an error of this attempt alone.
+func (a *attempt) call(ctx context.Context) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.err, a.panicked = fmt.Errorf("the backend panicked: %v", p), true
+			a.f.o.Logger.Error("backend panicked", "job", a.id, "attempt", a.number, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		}
+	}()
+	a.task.ctx = ctx
+	a.err = a.f.backend.Run(ctx, a.task)
+}
+
+// conclude is the life that follows from what came of the attempt.
+func (a *attempt) conclude(e *entry, now time.Time) (life, error) {
+	l, t := e.life(), a.f.terms(&e.Spec)
+	switch {
+	case a.err == nil:
+		return l.succeed(now, t)
+	case a.panicked:
+		return l.fault(Error{Type: Panicked, Message: clip(a.err.Error(), maxMessage)}, now, now, t)
+	case errors.Is(a.stopped, errDraining):
+		return l.release(nil, now, now, t)
+	case errors.Is(a.stopped, errCancelRequested):
+		return l.stop(now, t)
+	}
+	fault := failureOf(a.stopped, a.err, e.Spec.RunTimeout)
+	je := fault.jobError()
+	if fault.Type == BackendUnavailable {
+		return l.release(&je, now.Add(max(fault.After, a.f.unavailableDelay())), now, t)
+	}
+	return l.fault(je, now.Add(max(fault.After, a.f.retryDelay(a.number))), now, t)
+}
+
+// runs are the attempts of this process, from their claim until they are settled.
+type runs struct {
+	worker string // names this Foreman in claims
+
+	mu   sync.Mutex
+	byID map[ulid.ULID]*attempt
+	hard map[*context.CancelCauseFunc]struct{} // of calls of Do under way
+}
+
+func (r *runs) init() {
+	r.worker = ulid.Make().String()
+	r.byID = map[ulid.ULID]*attempt{}
+	r.hard = map[*context.CancelCauseFunc]struct{}{}
+}
+
+func (r *runs) add(as []*attempt) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range as {
+		r.byID[a.id] = a
+	}
+}
+
+func (r *runs) get(id ulid.ULID) *attempt {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byID[id]
+}
+
+// remove forgets an attempt, unless another one of the same job has come since.
+func (r *runs) remove(a *attempt) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byID[a.id] == a {
+		delete(r.byID, a.id)
+	}
+}
+
+func (r *runs) all() []*attempt {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]*attempt, 0, len(r.byID))
+	for _, a := range r.byID {
+		out = append(out, a)
+	}
+	return out
+}
+
+// ref names the version that this attempt may change.
+func (a *attempt) ref() store.Ref {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.entry.head.Ref()
+}
+
+// moved tells the attempt what its record has become meanwhile. If it is still the
+// attempt's, somebody has asked for it to stop; if not, the lease was lost. It
+// reports whether the record is still the attempt's.
+func (a *attempt) moved(h store.Head) bool {
+	e, err := fromHead(h)
+	if err != nil || e.State != Working || h.Worker != a.f.runs.worker || h.Attempt != a.number {
+		a.stop(errLeaseLost)
+		return false
+	}
+	a.mu.Lock()
+	e.Spec = a.entry.Spec
+	a.entry = e
+	a.mu.Unlock()
+	if !e.CancelRequestedAt.IsZero() {
+		a.stop(errCancelRequested)
+	}
+	return true
+}
+
+// onHardStop ends a call of Do when Run must end, until the returned function is
+// called.
+func (r *runs) onHardStop(cancel context.CancelCauseFunc) func() {
+	r.mu.Lock()
+	r.hard[&cancel] = struct{}{}
+	r.mu.Unlock()
+	return func() {
+		r.mu.Lock()
+		delete(r.hard, &cancel)
+		r.mu.Unlock()
+	}
+}
+
+// hardStop ends the context of everything that still runs.
+func (r *runs) hardStop() {
+	for _, a := range r.all() {
+		a.stop(errDraining)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for cancel := range r.hard {
+		(*cancel)(errDraining)
+	}
+}

@@ -1,0 +1,309 @@
+package foreman
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/foreman-go/foreman/store"
+)
+
+// desk hands jobs and callers of Do to slots.
+type desk struct {
+	f     *Foreman
+	alarm alarm
+
+	mu       sync.Mutex
+	slots    []*slot
+	calls    []*call              // of Do that wait, in order
+	left     map[string]time.Time // when a lane with work was last left by its slot
+	down     bool                 // the backend is out of reach
+	draining bool                 // nothing begins any more
+}
+
+func (d *desk) init(f *Foreman) {
+	d.f = f
+	d.alarm.init()
+	d.left = map[string]time.Time{}
+	for range f.o.Slots {
+		s := &slot{places: f.o.PerSlot}
+		s.ready.L = &d.mu
+		d.slots = append(d.slots, s)
+	}
+}
+
+// wake makes the desk look for work.
+func (d *desk) wake() { d.alarm.ring() }
+
+// run assigns work until ctx ends.
+func (d *desk) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		next, err := d.assign(ctx)
+		if err != nil && ctx.Err() == nil {
+			d.f.o.Logger.Error("cannot claim jobs; trying again", "error", err)
+			next = d.f.now().Add(time.Second)
+		}
+		d.alarm.sleep(ctx, d.f.now(), next)
+	}
+}
+
+// assign gives every slot what it can do now, and returns when to look again if
+// nobody wakes the desk before.
+func (d *desk) assign(ctx context.Context) (next time.Time, err error) {
+	idle := d.f.now().Add(d.f.o.Lease / 2) // other processes do not wake this one
+	if !d.wanting() {
+		return idle, nil
+	}
+	up, err := d.f.o.Store.Upcoming(ctx)
+	if err != nil {
+		return next, fmt.Errorf("upcoming: %w", err)
+	}
+	lanes, err := d.f.o.Store.Lanes(ctx)
+	if err != nil {
+		return next, fmt.Errorf("lanes: %w", err)
+	}
+	for _, s := range d.slots {
+		if n := d.prepare(s, lanes); n > 0 {
+			if err := d.claim(ctx, s, n); err != nil {
+				return next, err
+			}
+		}
+	}
+	return earlier(up.Run, idle), nil
+}
+
+func (d *desk) wanting() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.draining && slices.ContainsFunc(d.slots, func(s *slot) bool { return s.want() > 0 })
+}
+
+// prepare decides which lane a slot serves, lets callers of Do in, and returns how
+// many jobs to claim for it.
+func (d *desk) prepare(s *slot, lanes []store.Lane) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.draining {
+		return 0
+	}
+	now := d.f.now()
+	demands := d.demands(s, lanes)
+	lane, ok := pick(now, s.lane, demands, d.f.o.MaxWait)
+	if !ok {
+		return 0
+	}
+	if lane != s.lane {
+		if !s.empty() {
+			return 0 // finish first; the last one out wakes the desk
+		}
+		if slices.ContainsFunc(demands, func(o demand) bool { return o.lane == s.lane }) {
+			d.left[s.lane] = now
+		}
+		s.serve(lane)
+	}
+	delete(d.left, lane)
+	d.admit(s)
+	if d.down || !slices.ContainsFunc(lanes, func(l store.Lane) bool { return l.Name == lane }) {
+		return 0
+	}
+	return s.want()
+}
+
+// demands puts together the jobs and the callers of Do that wait.
+func (d *desk) demands(s *slot, lanes []store.Lane) []demand {
+	out := make([]demand, 0, len(lanes)+len(d.calls))
+	at := map[string]int{}
+	add := func(n demand) {
+		if left := d.left[n.lane]; left.After(n.since) {
+			n.since = left
+		}
+		i, ok := at[n.lane]
+		if !ok {
+			n.served = slices.ContainsFunc(d.slots, func(o *slot) bool { return o != s && o.lane == n.lane && !o.empty() })
+			at[n.lane] = len(out)
+			out = append(out, n)
+			return
+		}
+		o := &out[i]
+		if n.priority > o.priority {
+			o.priority, o.sync = n.priority, n.sync
+		} else if n.priority == o.priority {
+			o.sync = o.sync || n.sync
+		}
+		o.since = earlier(o.since, n.since)
+	}
+	if !d.down {
+		for _, l := range lanes {
+			add(demand{lane: l.Name, priority: int(l.Priority), since: l.Since})
+		}
+	}
+	for _, c := range d.calls {
+		add(demand{lane: c.lane, priority: c.priority, since: c.since, sync: true})
+	}
+	for lane := range d.left {
+		if _, waits := at[lane]; !waits {
+			delete(d.left, lane)
+		}
+	}
+	return out
+}
+
+// claim takes jobs for a slot. They are durably this process's, with their attempt
+// counted, before any of them is begun.
+func (d *desk) claim(ctx context.Context, s *slot, n int) error {
+	f := d.f
+	started := map[store.Ref]entry{}
+	var deliveries []store.Delivery
+	// Not to be called off half-way: what was claimed must be known here.
+	records, err := f.o.Store.Claim(context.WithoutCancel(ctx), store.Claim{
+		Worker: f.runs.worker, Lane: s.lane, Limit: n, Lease: f.o.Lease,
+	}, func(r store.Record) store.Change {
+		e, c := f.startOf(r)
+		started[store.Ref{ID: r.ID, Version: r.Version + 1}] = e
+		deliveries = append(deliveries, c.Deliveries...)
+		return c
+	})
+	if err != nil {
+		return fmt.Errorf("claim: %w", err)
+	}
+	attempts := make([]*attempt, 0, len(records))
+	for _, r := range records {
+		if r.State != store.Working {
+			f.o.Logger.Error("a job cannot be read and has failed", "job", r.ID)
+			continue
+		}
+		e := started[r.Ref()]
+		e.head, e.version = r.Head, r.Version
+		attempts = append(attempts, newAttempt(f, e))
+	}
+	f.runs.add(attempts)
+	for _, a := range attempts {
+		f.hub.changed(a.id)
+	}
+	f.outbox.wake(deliveries)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.ahead = append(s.ahead, attempts...)
+	for range min(len(attempts), s.places) {
+		s.ready.Signal()
+	}
+	return nil
+}
+
+// startOf is the change that begins an attempt. A record that cannot be read fails:
+// it would block its lane for ever.
+func (f *Foreman) startOf(r store.Record) (entry, store.Change) {
+	now := f.now()
+	e, err := fromRecord(r)
+	if err == nil {
+		var l life
+		if l, err = e.life().start(now); err == nil {
+			var c store.Change
+			if c, err = e.become(l, now, nil); err == nil {
+				return e, c
+			}
+		}
+	}
+	h := r.Head
+	h.State, h.Finished = store.State(Failed), now
+	return e, store.Change{Head: h}
+}
+
+// next waits for an attempt to begin. It is nil when the drain has begun.
+func (d *desk) next(s *slot) *attempt {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for {
+		if d.draining {
+			return nil
+		}
+		if len(s.ahead) > 0 && s.busy < s.places {
+			a := s.ahead[0]
+			s.ahead[0] = nil
+			s.ahead = s.ahead[1:]
+			s.busy++
+			if s.want() > 0 {
+				d.wake()
+			}
+			return a
+		}
+		s.ready.Wait()
+	}
+}
+
+// over frees the place of an attempt that took so long.
+func (d *desk) over(s *slot, took time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.took(took)
+	d.free(s)
+}
+
+// free gives up a place. Who gets it is decided with a view to all that waits, so
+// that those who ask for the lane that is served cannot keep others out. mu is held.
+func (d *desk) free(s *slot) {
+	s.busy--
+	if len(s.ahead) > 0 && s.busy < s.places {
+		s.ready.Signal()
+	}
+	if s.want() > 0 {
+		d.wake()
+	}
+	if d.draining {
+		s.ready.Broadcast()
+	}
+}
+
+// waitForCalls waits until the callers of Do have left.
+func (d *desk) waitForCalls() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.slots {
+		for s.busy > 0 {
+			s.ready.Wait()
+		}
+	}
+}
+
+// drain stops everything from beginning, and returns what was claimed and has not.
+func (d *desk) drain() []*attempt {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.draining = true
+	var unrun []*attempt
+	for _, s := range d.slots {
+		unrun = append(unrun, s.ahead...)
+		s.ahead = nil
+		s.ready.Broadcast()
+	}
+	for _, c := range d.calls {
+		close(c.refused)
+	}
+	d.calls = nil
+	return unrun
+}
+
+// reopen undoes drain, for the next Run.
+func (d *desk) reopen() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.draining = false
+}
+
+// setDown says whether the backend is out of reach; no job is claimed while it is.
+func (d *desk) setDown(down bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.down = down
+	if !down {
+		d.wake()
+	}
+}
+
+func (d *desk) isDown() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.down
+}

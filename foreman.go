@@ -1,0 +1,93 @@
+package foreman
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/foreman-go/foreman/webhook"
+)
+
+// Foreman is a durable queue of jobs in front of a [Backend]. Its methods are
+// safe for concurrent use. Jobs are accepted from [New] on, and run while
+// [Foreman.Run] does.
+type Foreman struct {
+	backend Backend
+	o       Options
+	guard   *webhook.Guard
+	sender  *webhook.Sender
+	hub     hub
+	desk    desk
+	runs    runs
+	outbox  outbox
+	reaper  alarm
+
+	backendLost chan struct{} // holds at most one token: an attempt could not reach it
+
+	closeStore func() error
+	mu         sync.Mutex
+	stopRun    context.CancelFunc // of the Run under way, if any
+	ran        chan struct{}      // closed when that Run has returned
+	closed     bool
+}
+
+// New makes a Foreman in front of a backend. It opens the store and the artifact
+// store that the options do not give, and starts nothing. The error says which
+// of them cannot be opened and why.
+func New(b Backend, o *Options) (*Foreman, error) {
+	if b == nil {
+		return nil, errors.New("foreman: no backend")
+	}
+	f := &Foreman{backend: b, o: o.filled()}
+	if o == nil || o.Store == nil || o.Artifacts == nil {
+		if err := os.MkdirAll(f.o.Dir, 0o700); err != nil {
+			return nil, fmt.Errorf("foreman: data directory: %w", err)
+		}
+	}
+	f.guard = webhook.NewGuard(f.o.Webhook.Allow...)
+	var err error
+	f.sender, err = webhook.NewSender(&webhook.SenderOptions{
+		Secret: f.o.Webhook.Secret, Timeout: f.o.Webhook.Timeout, Guard: f.guard,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("foreman: webhook: %w", err)
+	}
+	if f.closeStore, err = f.o.open(); err != nil {
+		return nil, fmt.Errorf("foreman: %w", err)
+	}
+	f.hub.init()
+	f.desk.init(f)
+	f.runs.init()
+	f.outbox.init(f)
+	f.reaper.init()
+	f.backendLost = make(chan struct{}, 1)
+	return f, nil
+}
+
+// Close ends [Foreman.Run] as the end of its context does, waits for it, and
+// closes the store if [New] opened it. Closing twice is not an error.
+func (f *Foreman) Close() error {
+	f.mu.Lock()
+	f.closed = true
+	stop, ran := f.stopRun, f.ran
+	f.mu.Unlock()
+	if stop != nil {
+		stop()
+		<-ran
+	}
+	f.sender.Close()
+	return f.closeStore()
+}
+
+// now is the one place that time comes from, at the resolution that is kept.
+func (f *Foreman) now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+func (f *Foreman) terms(s *Spec) terms {
+	return terms{
+		maxAttempts: s.MaxAttempts, queueTimeout: s.QueueTimeout,
+		jobTTL: f.o.JobTTL, artifactTTL: f.o.ArtifactTTL,
+	}
+}

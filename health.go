@@ -1,0 +1,86 @@
+package foreman
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/foreman-go/foreman/store"
+)
+
+// The pauses between looks at a backend that is out of reach.
+const (
+	firstCheck = 100 * time.Millisecond
+	lastCheck  = 5 * time.Second
+)
+
+// watchBackend keeps jobs from being claimed while a backend that is a Checker is
+// out of reach, until ctx ends.
+func (f *Foreman) watchBackend(ctx context.Context) {
+	c, ok := f.backend.(Checker)
+	if !ok {
+		return
+	}
+	f.desk.setDown(true)
+	for ctx.Err() == nil {
+		for delay := firstCheck; ctx.Err() == nil; delay = min(2*delay, lastCheck) {
+			err := check(ctx, c)
+			if err == nil {
+				break
+			}
+			if delay == firstCheck {
+				f.o.Logger.Warn("the backend is out of reach; jobs wait", "error", err)
+			}
+			pause(ctx, jitter(delay))
+		}
+		f.desk.setDown(false)
+		select {
+		case <-f.backendLost:
+			f.desk.setDown(true)
+		case <-ctx.Done():
+		}
+	}
+}
+
+func check(ctx context.Context, c Checker) error {
+	ctx, cancel := context.WithTimeout(ctx, lastCheck)
+	defer cancel()
+	return c.Check(ctx)
+}
+
+// backendDown says that an attempt could not reach the backend.
+func (f *Foreman) backendDown(err error) {
+	if _, ok := f.backend.(Checker); !ok {
+		return
+	}
+	f.desk.setDown(true)
+	select {
+	case f.backendLost <- struct{}{}:
+	default:
+	}
+	f.o.Logger.Warn("the backend could not be reached; its job waits", "error", err)
+}
+
+// unavailableDelay is how long a job waits whose backend could not be reached. With
+// a Checker the whole desk waits until the backend is back.
+func (f *Foreman) unavailableDelay() time.Duration {
+	if _, ok := f.backend.(Checker); ok {
+		return 0
+	}
+	return jitter(min(lastCheck, f.o.MaxRetryDelay))
+}
+
+// Ready returns nil when the store and the backend can be used, or an error that says
+// which cannot: [ErrUnavailable] or [ErrBackendDown]. A backend that is no [Checker]
+// is taken to be there.
+func (f *Foreman) Ready(ctx context.Context) error {
+	if _, err := f.o.Store.List(ctx, store.Query{Limit: 1}); err != nil {
+		return fmt.Errorf("ready: store: %w", fromStore(err))
+	}
+	if c, ok := f.backend.(Checker); ok {
+		if err := check(ctx, c); err != nil {
+			return fmt.Errorf("ready: %w: %w", ErrBackendDown, err)
+		}
+	}
+	return nil
+}

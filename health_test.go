@@ -1,0 +1,84 @@
+package foreman_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/foreman-go/foreman"
+)
+
+// fragile is a backend that can be out of reach.
+type fragile struct {
+	down   atomic.Bool
+	checks atomic.Int64
+	runs   atomic.Int64
+}
+
+func (b *fragile) Run(context.Context, *foreman.Task) error {
+	b.runs.Add(1)
+	if b.down.Load() {
+		return foreman.Unavailable(errors.New("connection refused"))
+	}
+	return nil
+}
+
+func (b *fragile) Check(context.Context) error {
+	b.checks.Add(1)
+	if b.down.Load() {
+		return errors.New("connection refused")
+	}
+	return nil
+}
+
+func TestBackendDownAtStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &fragile{}
+		b.down.Store(true)
+		f := newForeman(t, b, foreman.Options{})
+		start(t, f)
+		id := submit(t, f, foreman.Spec{})
+		time.Sleep(time.Hour)
+		j := status(t, f, id)
+		require.Equal(t, foreman.Queued, j.State)
+		require.Equal(t, "backend", j.Queue.WaitingFor)
+		require.Zero(t, b.runs.Load(), "no attempt is wasted")
+		require.Less(t, b.checks.Load(), int64(1000), "asked with pauses")
+		require.ErrorIs(t, f.Ready(t.Context()), foreman.ErrBackendDown)
+		b.down.Store(false)
+		begun := time.Now()
+		require.Equal(t, foreman.Done, await(t, f, id).State)
+		require.Less(t, time.Since(begun), 7*time.Second)
+		require.NoError(t, f.Ready(t.Context()))
+	})
+}
+
+func TestBackendLostAndFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &fragile{}
+		f := newForeman(t, b, foreman.Options{MaxAttempts: 1})
+		start(t, f)
+		await(t, f, submit(t, f, foreman.Spec{}))
+		b.down.Store(true)
+		var ids []foreman.Spec
+		for range 20 {
+			ids = append(ids, foreman.Spec{})
+		}
+		last := submit(t, f, ids[0])
+		for _, s := range ids[1:] {
+			last = submit(t, f, s)
+		}
+		time.Sleep(time.Hour)
+		require.Less(t, b.runs.Load(), int64(10), "the others are not even tried")
+		require.Equal(t, foreman.Queued, status(t, f, last).State)
+		b.down.Store(false)
+		j := await(t, f, last)
+		require.Equal(t, foreman.Done, j.State)
+		require.Equal(t, 1, j.Attempt, "what could not be reached does not count")
+	})
+}

@@ -1,0 +1,170 @@
+package foreman
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"github.com/foreman-go/foreman/artifact"
+	"github.com/foreman-go/foreman/store"
+	"github.com/foreman-go/foreman/store/bolt"
+	"github.com/foreman-go/foreman/webhook"
+)
+
+// Options are for [New]. Nil stands for the zero value.
+type Options struct {
+	// Dir is the directory for whichever of Store and Artifacts is not given:
+	// the file foreman.db and the directory artifacts. It is created if need
+	// be. If Dir is empty, foreman-data is used.
+	Dir string
+	// Store keeps the jobs. [Foreman.Close] closes it only if New opened it. If
+	// Store is nil, a bbolt file in Dir is used.
+	Store store.Store
+	// Artifacts keeps the outputs. If Artifacts is nil, a directory in Dir is
+	// used.
+	Artifacts artifact.Store
+	// Logger gets what nobody else is told. Payloads and secrets are never
+	// logged. If Logger is nil, slog.Default() is used.
+	Logger *slog.Logger
+
+	// Slots is how many lanes are served at once: how many models the backend
+	// can hold. If Slots is 0, 1 is used.
+	Slots int
+	// PerSlot is how many jobs run at once in a slot. If PerSlot is 0, 1 is used.
+	PerSlot int
+	// MaxWait is how long a lane can wait for a slot that keeps serving another
+	// one. If MaxWait is 0, two minutes is used.
+	MaxWait time.Duration
+	// MaxWaiting is how many callers of [Foreman.Do] can wait at once. If
+	// MaxWaiting is 0, 512 is used.
+	MaxWaiting int
+
+	// MaxAttempts is for jobs that do not say. If MaxAttempts is 0, 3 is used.
+	MaxAttempts int
+	// RetryDelay is waited before the second attempt, twice as long before the
+	// third and so on, up to MaxRetryDelay, each 20 % more or less. If RetryDelay
+	// is 0, one second is used; if MaxRetryDelay is 0, five minutes.
+	RetryDelay, MaxRetryDelay time.Duration
+	// RunTimeout is for jobs that do not say; negative for none. If RunTimeout
+	// is 0, one hour is used.
+	RunTimeout time.Duration
+	// Lease is how long a job stays with a process that is not heard of; it is
+	// renewed three times in that time. If Lease is 0, ten seconds is used.
+	Lease time.Duration
+	// DrainTimeout is how long [Foreman.Run] lets running jobs go on once its
+	// context has ended. If DrainTimeout is 0, 20 seconds is used.
+	DrainTimeout time.Duration
+
+	// JobTTL is how long a job is kept once it has ended; negative for ever. If
+	// JobTTL is 0, seven days is used.
+	JobTTL time.Duration
+	// ArtifactTTL is how long the data of artifacts is kept once the job has
+	// ended; negative for as long as the job. If ArtifactTTL is 0, three days is
+	// used.
+	ArtifactTTL time.Duration
+
+	// MaxInput bounds [Spec].Input in bytes. If MaxInput is 0, 16 MiB is used.
+	MaxInput int
+	// MaxResult bounds the result of a job in bytes. If MaxResult is 0, 1 MiB is
+	// used.
+	MaxResult int
+	// MaxArtifact bounds one artifact in bytes. If MaxArtifact is 0, 1 GiB is used.
+	MaxArtifact int64
+	// MaxArtifacts bounds the number of artifacts of a job. If MaxArtifacts is 0,
+	// 64 is used.
+	MaxArtifacts int
+
+	// Webhook is about webhooks.
+	Webhook WebhookOptions
+
+	// BaseURL stands before the links in webhooks of jobs that were not submitted
+	// through a handler, such as https://jobs.example.com/api. If BaseURL is
+	// empty, links begin with /jobs.
+	BaseURL string
+	// TrustForwarded makes the handler believe X-Forwarded-Proto,
+	// X-Forwarded-Host and X-Forwarded-Prefix for the links it hands out. Set it
+	// only behind a proxy that sets or removes these. The default is false.
+	TrustForwarded bool
+}
+
+// WebhookOptions are the part of [Options] about webhooks.
+type WebhookOptions struct {
+	// Secret signs every webhook. If Secret is empty, none is signed.
+	Secret string
+	// Allow opens addresses that are refused otherwise, such as 127.0.0.0/8 or
+	// 10.0.0.0/8. If Allow is empty, only public addresses are reached.
+	Allow []netip.Prefix
+	// Timeout bounds one attempt. If Timeout is 0, 15 seconds is used.
+	Timeout time.Duration
+	// Schedule holds the gaps between attempts, each 20 % more or less. If
+	// Schedule is nil, [webhook.DefaultSchedule] is used: five retries.
+	Schedule webhook.Schedule
+	// Concurrency is how many deliveries are under way at once, and PerEndpoint
+	// how many of them to one endpoint. If Concurrency is 0, 64 is used; if
+	// PerEndpoint is 0, 16.
+	Concurrency, PerEndpoint int
+}
+
+func or[T comparable](v, standard T) T {
+	var zero T
+	if v == zero {
+		return standard
+	}
+	return v
+}
+
+// filled returns the options with their defaults.
+func (o *Options) filled() Options {
+	var f Options
+	if o != nil {
+		f = *o
+	}
+	f.Dir = or(f.Dir, "foreman-data")
+	f.Logger = or(f.Logger, slog.Default())
+	f.Slots = max(or(f.Slots, 1), 1)
+	f.PerSlot = max(or(f.PerSlot, 1), 1)
+	f.MaxWait = or(f.MaxWait, 2*time.Minute)
+	f.MaxWaiting = or(f.MaxWaiting, 512)
+	f.MaxAttempts = min(max(or(f.MaxAttempts, 3), 1), maxAttempts)
+	f.RetryDelay = or(f.RetryDelay, time.Second)
+	f.MaxRetryDelay = or(f.MaxRetryDelay, 5*time.Minute)
+	f.RunTimeout = or(f.RunTimeout, time.Hour)
+	f.Lease = or(f.Lease, 10*time.Second)
+	f.DrainTimeout = or(f.DrainTimeout, 20*time.Second)
+	f.JobTTL = or(f.JobTTL, 7*24*time.Hour)
+	f.ArtifactTTL = or(f.ArtifactTTL, 3*24*time.Hour)
+	f.MaxInput = or(f.MaxInput, 16<<20)
+	f.MaxResult = or(f.MaxResult, 1<<20)
+	f.MaxArtifact = or(f.MaxArtifact, 1<<30)
+	f.MaxArtifacts = or(f.MaxArtifacts, 64)
+	f.Webhook.Timeout = or(f.Webhook.Timeout, 15*time.Second)
+	if f.Webhook.Schedule == nil {
+		f.Webhook.Schedule = webhook.DefaultSchedule()
+	}
+	f.Webhook.Concurrency = or(f.Webhook.Concurrency, 64)
+	f.Webhook.PerEndpoint = or(f.Webhook.PerEndpoint, 16)
+	return f
+}
+
+// open opens what was not given, and returns what closes it again.
+func (o *Options) open() (func() error, error) {
+	closeArtifacts := func() error { return nil }
+	if o.Artifacts == nil {
+		d, err := artifact.OpenDir(filepath.Join(o.Dir, "artifacts"))
+		if err != nil {
+			return nil, err
+		}
+		o.Artifacts, closeArtifacts = d, d.Close
+	}
+	if o.Store != nil {
+		return closeArtifacts, nil
+	}
+	s, err := bolt.Open(filepath.Join(o.Dir, "foreman.db"), nil)
+	if err != nil {
+		return nil, errors.Join(err, closeArtifacts())
+	}
+	o.Store = s
+	return func() error { return errors.Join(s.Close(), closeArtifacts()) }, nil
+}

@@ -1,0 +1,198 @@
+package foreman
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
+)
+
+const (
+	reapBatch = 500
+	// Deadlines are looked at no more often than this.
+	reapPause = 20 * time.Millisecond
+)
+
+// reap looks after jobs whose deadline has passed, until ctx ends: those that were
+// not started in time, those whose process is not heard of, and those that have ended
+// long ago.
+func (f *Foreman) reap(ctx context.Context) {
+	for ctx.Err() == nil {
+		next := f.now().Add(f.o.Lease / 2) // other processes do not wake this one
+		more := false
+		up, err := f.o.Store.Upcoming(ctx)
+		if err == nil {
+			next = earlier(up.Deadline, next)
+			more, err = f.reapOnce(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			f.o.Logger.Error("cannot look after overdue jobs; trying again", "error", err)
+			next = f.now().Add(time.Second)
+		}
+		if !more {
+			pause(ctx, reapPause)
+			f.reaper.sleep(ctx, f.now(), next)
+		}
+	}
+}
+
+// reapOnce handles one batch. more says that there may be another.
+func (f *Foreman) reapOnce(ctx context.Context) (more bool, err error) {
+	heads, err := f.o.Store.Overdue(ctx, reapBatch)
+	if err != nil {
+		return false, fmt.Errorf("overdue: %w", err)
+	}
+	var expired []*entry
+	handled := 0
+	for _, h := range heads {
+		if a := f.runs.get(h.ID); a != nil && h.State == store.Working && h.Worker == f.runs.worker {
+			continue // of this very process: the heartbeat is late, and will come
+		}
+		handled++
+		now := f.now()
+		if State(h.State).Terminal() && !h.Expires.IsZero() && !h.Expires.After(now) {
+			e, err := f.entry(ctx, h.ID)
+			if err != nil {
+				return false, err
+			}
+			expired = append(expired, &e)
+			continue
+		}
+		_, _, err := f.update(ctx, h.ID, f.overdue)
+		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrState) {
+			return false, err
+		}
+	}
+	if err := f.prune(ctx, expired); err != nil {
+		return false, err
+	}
+	return len(heads) == reapBatch && handled > 0, nil
+}
+
+// overdue is the life that follows when the deadline of a job has passed.
+func (f *Foreman) overdue(e *entry) (life, error) {
+	l, now, t := e.life(), f.now(), f.terms(&e.Spec)
+	if l.deadline.IsZero() || l.deadline.After(now) {
+		return l, nil // somebody else was quicker
+	}
+	var err error
+	switch l.state {
+	case Queued:
+		l, err = l.expire(now, t)
+	case Working:
+		l, err = l.fault(Error{
+			Type: Interrupted, Message: "the process that ran it is not heard of any more", Retryable: true,
+		}, now, now, t)
+	default:
+		f.removeArtifacts(context.Background(), e)
+		e.artifactsRemoved = len(e.Artifacts) > 0
+		return l.forgetArtifacts(), nil
+	}
+	if l.state.Terminal() && len(e.Artifacts) == 0 {
+		l = l.forgetArtifacts()
+	}
+	return l, err
+}
+
+// prune removes jobs that have expired.
+func (f *Foreman) prune(ctx context.Context, expired []*entry) error {
+	if len(expired) == 0 {
+		return nil
+	}
+	refs := make([]store.Ref, 0, len(expired))
+	for _, e := range expired {
+		refs = append(refs, e.head.Ref())
+	}
+	results, err := f.o.Store.Delete(ctx, refs)
+	if err != nil {
+		return fmt.Errorf("prune: %w", err)
+	}
+	for i, r := range results {
+		if r.Err == nil {
+			f.removeArtifacts(ctx, expired[i])
+		}
+	}
+	return nil
+}
+
+// sweep removes artifacts that no job knows: a crash came between their being
+// written and their job's end, or between their job's removal and theirs.
+func (f *Foreman) sweep(ctx context.Context) {
+	known := func(job string, run uint64) (bool, error) {
+		id, err := ulid.ParseStrict(job)
+		if err != nil {
+			return false, nil //nolint:nilerr // what is not named for a job belongs to none
+		}
+		if f.runs.get(id) != nil {
+			return true, nil
+		}
+		e, err := f.entry(ctx, id)
+		if errors.Is(err, ErrNotFound) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if e.State == Working {
+			return true, nil // perhaps another process's
+		}
+		for i := range e.Artifacts {
+			if e.Artifacts[i].run == run && !e.artifactsRemoved {
+				return true, nil
+			}
+		}
+		return false, nil
+	}
+	n, err := f.o.Artifacts.Sweep(ctx, known)
+	if err != nil && ctx.Err() == nil {
+		f.o.Logger.Error("artifacts without a job cannot be swept", "error", err)
+	}
+	if n > 0 {
+		f.o.Logger.Info("removed artifacts that no job knows", "artifacts", n)
+	}
+}
+
+// heartbeat renews the leases of this process until ctx ends.
+func (f *Foreman) heartbeat(ctx context.Context) {
+	t := time.NewTicker(f.o.Lease / 3)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		const batch = 1000
+		for all := f.runs.all(); len(all) > 0; {
+			some := all[:min(batch, len(all))]
+			all = all[len(some):]
+			if err := f.renew(ctx, some); err != nil && ctx.Err() == nil {
+				f.o.Logger.Error("leases cannot be renewed; trying again", "jobs", len(some), "error", err)
+			}
+		}
+	}
+}
+
+func (f *Foreman) renew(ctx context.Context, as []*attempt) error {
+	refs := make([]store.Ref, len(as))
+	for i, a := range as {
+		refs[i] = a.ref()
+	}
+	results, err := f.o.Store.Extend(ctx, refs, f.o.Lease)
+	if err != nil {
+		return err
+	}
+	for i, r := range results {
+		switch {
+		case errors.Is(r.Err, store.ErrNotFound):
+			as[i].stop(errLeaseLost)
+		case errors.Is(r.Err, store.ErrStale) && r.Head.Version > refs[i].Version:
+			as[i].moved(r.Head)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package foreman
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Run runs jobs and delivers webhooks until ctx ends or [Foreman.Close] is called.
+// It owns every goroutine of a Foreman: there is none before, and none after.
+//
+// Then it stops claiming, gives back what was claimed and not begun, and lets what
+// runs go on for up to [Options.DrainTimeout]. After that the contexts of attempts
+// end, and their jobs are queued again without the attempt being counted. Run waits
+// for the backend to return from them.
+//
+// It returns nil after such an end, and [ErrRunning] if Run is under way already. It
+// can be called again.
+func (f *Foreman) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ran := make(chan struct{})
+	f.mu.Lock()
+	switch {
+	case f.closed:
+		f.mu.Unlock()
+		return fmt.Errorf("run: %w: closed", ErrUnavailable)
+	case f.stopRun != nil:
+		f.mu.Unlock()
+		return fmt.Errorf("run: %w", ErrRunning)
+	}
+	f.stopRun, f.ran = stop, ran
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.stopRun = nil
+		f.mu.Unlock()
+		close(ran)
+	}()
+	f.runJobs(ctx)
+	return nil
+}
+
+// settleGrace is how long the results of a drain may take to be stored.
+const settleGrace = 5 * time.Second
+
+func (f *Foreman) runJobs(ctx context.Context) {
+	f.desk.reopen()
+	var claiming, working, settling, keeping sync.WaitGroup
+	over := make(chan *attempt, unsettled)
+
+	// keep outlives ctx: leases are renewed and results stored until the last
+	// attempt is over.
+	keep, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopKeeping()
+	settling.Go(func() { f.settle(keep, over) })
+	keeping.Go(func() { f.heartbeat(keep) })
+
+	claiming.Go(func() { f.watchBackend(ctx) })
+	claiming.Go(func() { f.desk.run(ctx) })
+	claiming.Go(func() { f.reap(ctx) })
+	claiming.Go(func() { f.outbox.run(ctx) })
+	claiming.Go(func() { f.sweep(ctx) })
+	for _, s := range f.desk.slots {
+		for range s.places {
+			working.Go(func() { f.work(keep, s, over) })
+		}
+	}
+
+	<-ctx.Done()
+	claiming.Wait() // nothing is claimed any more
+	for _, a := range f.desk.drain() {
+		a.stop(errDraining)
+		a.execute(keep) // does not call the backend, since it was stopped before
+		over <- a
+	}
+	hard := time.AfterFunc(f.o.DrainTimeout, f.runs.hardStop)
+	working.Wait()
+	f.desk.waitForCalls()
+	hard.Stop()
+	close(over)
+	giveUp := time.AfterFunc(settleGrace, stopKeeping)
+	settling.Wait()
+	giveUp.Stop()
+	stopKeeping()
+	keeping.Wait()
+}
+
+// work runs attempts, one at a time, in a place of a slot.
+func (f *Foreman) work(ctx context.Context, s *slot, over chan<- *attempt) {
+	for {
+		a := f.desk.next(s)
+		if a == nil {
+			return
+		}
+		begun := time.Now()
+		a.execute(ctx)
+		f.desk.over(s, time.Since(begun))
+		over <- a
+	}
+}

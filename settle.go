@@ -1,0 +1,215 @@
+package foreman
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/foreman-go/foreman/artifact"
+	"github.com/foreman-go/foreman/store"
+	"github.com/foreman-go/foreman/webhook"
+)
+
+const (
+	// How many attempts that are over can wait for their settlement before
+	// workers wait too.
+	unsettled = 1024
+	// How many are settled in one call of the store.
+	settleBatch = 512
+)
+
+// settle makes durable what came of attempts: it takes all that wait, and takes
+// the next while the workers have long gone on. It ends when over is closed and
+// everything is settled, or when ctx ends.
+func (f *Foreman) settle(ctx context.Context, over <-chan *attempt) {
+	for a := range over {
+		batch := []*attempt{a}
+	gather:
+		for len(batch) < settleBatch {
+			select {
+			case a, ok := <-over:
+				if !ok {
+					break gather
+				}
+				batch = append(batch, a)
+			default:
+				break gather
+			}
+		}
+		f.settleAll(ctx, batch)
+	}
+}
+
+// settleAll tries until the store has taken every attempt of a batch. An attempt
+// whose record has moved on is concluded again from what it is now.
+func (f *Foreman) settleAll(ctx context.Context, batch []*attempt) {
+	for delay := 50 * time.Millisecond; len(batch) > 0; {
+		again, err := f.settleOnce(ctx, batch)
+		if err == nil {
+			batch = again
+			continue
+		}
+		if ctx.Err() != nil {
+			f.o.Logger.Error("results could not be stored before the end; these jobs run again", "jobs", len(batch), "error", err)
+			return
+		}
+		f.o.Logger.Error("results cannot be stored; trying again", "jobs", len(batch), "error", err)
+		pause(ctx, delay)
+		delay = min(2*delay, time.Second)
+	}
+}
+
+// settleOnce returns the attempts that must be settled once more.
+func (f *Foreman) settleOnce(ctx context.Context, batch []*attempt) (again []*attempt, err error) {
+	now := f.now()
+	changes := make([]store.Change, 0, len(batch))
+	settling := make([]*attempt, 0, len(batch))
+	entries := make([]entry, 0, len(batch))
+	for _, a := range batch {
+		a.mu.Lock()
+		e := a.entry
+		a.mu.Unlock()
+		c, err := f.conclusion(ctx, a, &e, now)
+		if err != nil {
+			f.o.Logger.Error("the end of an attempt cannot be stored; its lease will run out", "job", a.id, "error", err)
+			f.runs.remove(a)
+			continue
+		}
+		changes, settling, entries = append(changes, c), append(settling, a), append(entries, e)
+	}
+	results, err := f.o.Store.Apply(ctx, changes)
+	if err != nil {
+		return batch, err
+	}
+	for i, r := range results {
+		a := settling[i]
+		switch {
+		case r.Err == nil:
+			f.runs.remove(a)
+			f.changed(r.Head, changes[i].Deliveries)
+			f.dropUnused(a, &entries[i])
+		case errors.Is(r.Err, store.ErrStale) && a.moved(r.Head):
+			again = append(again, a)
+		default:
+			f.runs.remove(a)
+			f.o.Logger.Warn("the result of an attempt came too late and is dropped", "job", a.id, "attempt", a.number, "reason", r.Err)
+			f.dropUnused(a, nil)
+		}
+	}
+	return again, nil
+}
+
+// conclusion is the change that ends an attempt. It makes e what the job becomes.
+func (f *Foreman) conclusion(ctx context.Context, a *attempt, e *entry, now time.Time) (store.Change, error) {
+	l, err := a.conclude(e, now)
+	if err != nil {
+		return store.Change{}, err
+	}
+	var inlined []webhook.ArtifactMeta
+	if l.state.Terminal() {
+		e.Result, e.Artifacts = a.task.outputs()
+		if len(e.Artifacts) == 0 {
+			l = l.forgetArtifacts()
+		}
+		if len(e.Artifacts) > 0 && e.Spec.tells(l.state) {
+			if inlined, err = f.inline(ctx, &e.Job, e.Spec.BaseURL); err != nil {
+				return store.Change{}, err
+			}
+		}
+	}
+	c, err := e.become(l, now, inlined)
+	if err == nil && (e.Result != nil || len(e.Artifacts) > 0) && l.state.Terminal() {
+		c.Outcome, err = e.outcome()
+	}
+	return c, err
+}
+
+// maxInlined bounds the data of artifacts in one JSON document. Those that do not
+// fit are given by URL, as large ones are.
+const maxInlined = 4 << 20
+
+// inline gives artifacts the form they have in JSON, with the data of small ones.
+func (f *Foreman) inline(ctx context.Context, j *Job, base string) ([]webhook.ArtifactMeta, error) {
+	metas := make([]webhook.ArtifactMeta, 0, len(j.Artifacts))
+	room := int64(maxInlined)
+	for i := range j.Artifacts {
+		a := &j.Artifacts[i]
+		m := webhook.ArtifactMeta{
+			Name: a.Name, ContentType: a.ContentType, Size: a.Size, SHA256: a.SHA256,
+			URL: artifactURL(base, j.ID, a.Name), Removed: a.Removed,
+		}
+		if a.Inline() && !a.Removed && a.Size <= room {
+			data, err := f.readArtifact(ctx, j, a)
+			if err != nil {
+				return nil, err
+			}
+			m.Data = data
+			room -= a.Size
+		}
+		metas = append(metas, m)
+	}
+	return metas, nil
+}
+
+func (f *Foreman) readArtifact(ctx context.Context, j *Job, a *Artifact) ([]byte, error) {
+	r, err := f.o.Artifacts.Open(ctx, artifactKey(j, a))
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, a.Size)
+	_, err = io.ReadFull(r, data)
+	return data, errors.Join(err, r.Close())
+}
+
+func artifactKey(j *Job, a *Artifact) artifact.Key {
+	return artifact.Key{Job: j.ID.String(), Run: a.run, Name: a.Name}
+}
+
+// dropUnused removes the artifacts of an attempt that are not the job's: it was not
+// the last one, or came too late. What a crash leaves is swept at the next start.
+func (f *Foreman) dropUnused(a *attempt, e *entry) {
+	if e != nil && e.State.Terminal() {
+		return
+	}
+	_, list := a.task.outputs()
+	if len(list) == 0 {
+		return
+	}
+	keys := make([]artifact.Key, 0, len(list))
+	for i := range list {
+		keys = append(keys, artifact.Key{Job: a.id.String(), Run: a.task.run, Name: list[i].Name})
+	}
+	if err := f.o.Artifacts.Remove(context.Background(), keys...); err != nil {
+		f.o.Logger.Warn("artifacts of an attempt that did not count cannot be removed", "job", a.id, "error", err)
+	}
+}
+
+// changed wakes everybody whom a change concerns, once it is durable.
+func (f *Foreman) changed(h store.Head, deliveries []store.Delivery) {
+	f.hub.changed(h.ID)
+	f.outbox.wake(deliveries)
+	if State(h.State) == Queued {
+		if h.RunAt.IsZero() {
+			f.desk.wake()
+		} else {
+			f.desk.alarm.before(h.RunAt)
+		}
+	}
+	f.reaper.before(h.Deadline)
+}
+
+// retryDelay is how long to wait after an attempt.
+func (f *Foreman) retryDelay(attempt int) time.Duration {
+	d := f.o.RetryDelay
+	for i := 1; i < attempt && d < f.o.MaxRetryDelay; i++ {
+		d *= 2
+	}
+	return jitter(min(d, f.o.MaxRetryDelay))
+}
+
+// jitter makes a delay up to 20 % more or less.
+func jitter(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
+}

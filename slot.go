@@ -1,0 +1,67 @@
+package foreman
+
+import (
+	"sync"
+	"time"
+)
+
+// slot is room for one loaded model: it serves one lane at a time. The desk's mu
+// guards it.
+type slot struct {
+	lane   string
+	places int        // how many can run at once
+	busy   int        // how many do: jobs and callers of Do
+	ahead  []*attempt // claimed, not begun, in claim order
+	ready  sync.Cond  // signaled when a worker may find something to do
+	pace   time.Duration
+}
+
+const (
+	// So much work is claimed ahead: a slot need not stand idle while the next
+	// claim is being made durable.
+	aheadWork = 100 * time.Millisecond
+	maxAhead  = 512
+)
+
+// target is how many jobs to have claimed ahead, by how long jobs have been
+// taking: none for a slow model, hundreds for jobs that take no time.
+func (s *slot) target() int {
+	if s.pace <= 0 {
+		return 0
+	}
+	return min(int(aheadWork/s.pace)*s.places, maxAhead)
+}
+
+// want is how many jobs to claim now. It is 0 until enough are wanted to be worth
+// a transaction, or a place would be empty.
+func (s *slot) want() int {
+	n := s.places - s.busy + s.target() - len(s.ahead)
+	if n <= 0 || s.busy+len(s.ahead) >= s.places && len(s.ahead) > s.target()/2 {
+		return 0
+	}
+	return n
+}
+
+// took learns from how long a job has taken.
+func (s *slot) took(d time.Duration) {
+	d = max(d, time.Microsecond)
+	if s.pace == 0 {
+		s.pace = d
+		return
+	}
+	// One slow job among quick ones counts at once, so that nothing is claimed
+	// that cannot run soon; one quick job among slow ones counts little.
+	if d > s.pace {
+		s.pace = (s.pace + d) / 2
+	} else {
+		s.pace -= (s.pace - d) / 8
+	}
+}
+
+func (s *slot) empty() bool { return s.busy == 0 && len(s.ahead) == 0 }
+
+func (s *slot) serve(lane string) {
+	if s.lane != lane {
+		s.lane, s.pace = lane, 0
+	}
+}

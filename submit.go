@@ -1,0 +1,83 @@
+package foreman
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
+)
+
+// Submit accepts a job. When it returns without an error the job is durable, and
+// runs once [Foreman.Run] gets to it.
+//
+// With an idempotency key that the same owner has used, it returns the job of
+// the first call as it is now; [ErrKeyReused] if that one asked for something
+// else. Other errors: [ErrInvalid] and [ErrWebhookRefused], which name the field,
+// [ErrTooLarge], [ErrFull], [ErrUnavailable], and the context's.
+func (f *Foreman) Submit(ctx context.Context, s Spec) (*Job, error) {
+	job, _, err := f.submit(ctx, s)
+	return job, err
+}
+
+// submit also tells whether the job is that of an earlier call.
+func (f *Foreman) submit(ctx context.Context, s Spec) (job *Job, replayed bool, err error) {
+	s.MaxAttempts = or(s.MaxAttempts, f.o.MaxAttempts)
+	s.RunTimeout = or(s.RunTimeout, f.o.RunTimeout)
+	s.BaseURL = or(s.BaseURL, f.o.BaseURL)
+	if len(s.Input) == 0 {
+		s.Input = []byte("null")
+	}
+	if err := f.check(&s); err != nil {
+		return nil, false, err
+	}
+	in, e, err := f.insertion(s)
+	if err != nil {
+		return nil, false, err
+	}
+	res, err := f.o.Store.Insert(ctx, []store.Insertion{in})
+	if err == nil {
+		err = res[0].Err
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("submit: %w", fromStore(err))
+	}
+	if res[0].Existing {
+		job, err := f.Status(ctx, res[0].Head.ID)
+		return job, true, err
+	}
+	e.version = res[0].Head.Version
+	f.desk.wake()
+	f.outbox.wake(in.Deliveries)
+	f.reaper.before(e.head.Deadline)
+	e.Queue = f.queueStatus(&e.Job, &e.head)
+	return &e.Job, false, nil
+}
+
+// insertion makes the record of a new job.
+func (f *Foreman) insertion(s Spec) (store.Insertion, *entry, error) {
+	now := f.now()
+	id := ulid.Make()
+	e := &entry{Job: Job{ID: id, Spec: s, CreatedAt: now}, head: store.Head{
+		ID: id, Owner: s.Owner, Lane: f.lane(&s), Kind: s.Model, Labels: s.Labels,
+		Priority: int32(s.Priority), Created: now, IdempotencyKey: s.IdempotencyKey,
+	}}
+	spec, err := encodeSpec(&s)
+	if err != nil {
+		return store.Insertion{}, nil, fmt.Errorf("submit: %w", err)
+	}
+	if s.IdempotencyKey != "" {
+		e.head.Fingerprint = s.fingerprint
+		if s.fingerprint == nil {
+			sum := sha256.Sum256(fmt.Appendf(spec, "\n%s\n%d\n%v", s.Model, s.Priority, s.Labels))
+			e.head.Fingerprint = sum[:]
+		}
+	}
+	fx, err := e.advance(submitted(s.RunAt, now, f.terms(&s)), now, nil)
+	if err != nil {
+		return store.Insertion{}, nil, fmt.Errorf("submit: %w", err)
+	}
+	return store.Insertion{Head: e.head, Spec: spec, Events: fx.events, Deliveries: fx.deliveries}, e, nil
+}

@@ -1,0 +1,142 @@
+package foreman
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/artifact"
+	"github.com/foreman-go/foreman/internal/strictjson"
+)
+
+// Task is one attempt at a job, as its backend sees it. Its methods are safe for
+// concurrent use until [Backend].Run returns.
+type Task struct {
+	ID      ulid.ULID // the job
+	Attempt int       // from 1
+	Spec    Spec      // what was asked for; not to be changed
+
+	f    *Foreman
+	ctx  context.Context // of the attempt
+	run  uint64          // tells its artifacts from those of other attempts
+	tell func(Event)     // to whoever watches
+
+	mu        sync.Mutex
+	progress  *Progress
+	result    json.RawMessage
+	artifacts []artifact.Info
+}
+
+// Progress reports how far the attempt has come, from 0 to 1, with a few words of
+// at most 1,024 bytes. It is shown, not stored: the last report stands.
+func (t *Task) Progress(fraction float64, message string) {
+	if math.IsNaN(fraction) {
+		fraction = 0
+	}
+	p := &Progress{
+		Fraction: min(max(fraction, 0), 1),
+		Message:  clip(strings.ToValidUTF8(message, "\uFFFD"), 1024),
+		At:       t.f.now(),
+	}
+	t.mu.Lock()
+	t.progress = p
+	t.mu.Unlock()
+	t.tell(Event{Type: ProgressEvent, Timestamp: p.At, Progress: p})
+}
+
+// Write streams output to whoever watches the job, as it is generated. It is not
+// stored, never blocks and never fails: see [Foreman.Watch] for what becomes of
+// watchers that are too slow.
+func (t *Task) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		t.tell(Event{Type: OutputEvent, Timestamp: t.f.now(), Output: slices.Clone(p)})
+	}
+	return len(p), nil
+}
+
+// SetResult sets the result of the job: v as JSON, or as it is if v is a
+// [json.RawMessage]. The last call counts. It returns [ErrTooLarge] beyond
+// [Options.MaxResult]; write an artifact instead.
+func (t *Task) SetResult(v any) error {
+	b, err := marshal(v)
+	if err != nil {
+		return fmt.Errorf("result: %w", err)
+	}
+	if len(b) > t.f.o.MaxResult {
+		return fmt.Errorf("%w: a result of %d bytes, and at most %d are kept: write an artifact", ErrTooLarge, len(b), t.f.o.MaxResult)
+	}
+	if err := strictjson.Check(b, maxInputLevels); err != nil {
+		return fmt.Errorf("result: %w", err)
+	}
+	t.mu.Lock()
+	t.result = b
+	t.mu.Unlock()
+	return nil
+}
+
+// Artifact stores a named output of the job from r until it ends; it is durable
+// when Artifact returns. A name that was written before in this attempt is
+// replaced. If contentType is empty, application/octet-stream is used.
+//
+// Errors: [ErrInvalid] for a name or content type that cannot be, or for one more
+// artifact than [Options.MaxArtifacts]; [ErrTooLarge] beyond [Options.MaxArtifact];
+// those of r, of the disk, and of the attempt's context.
+func (t *Task) Artifact(name, contentType string, r io.Reader) (artifact.Info, error) {
+	t.mu.Lock()
+	full := len(t.artifacts) >= t.f.o.MaxArtifacts && t.find(name) < 0
+	t.mu.Unlock()
+	if full {
+		return artifact.Info{}, fmt.Errorf("artifact %s: %w: a job has at most %d artifacts", name, ErrInvalid, t.f.o.MaxArtifacts)
+	}
+	key := artifact.Key{Job: t.ID.String(), Run: t.run, Name: name}
+	info, err := t.f.o.Artifacts.Put(t.ctx, key, contentType, r, t.f.o.MaxArtifact)
+	if err != nil {
+		return info, fmt.Errorf("artifact %s: %w", name, fromArtifact(err))
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := t.find(name); i >= 0 {
+		t.artifacts[i] = info
+	} else {
+		t.artifacts = append(t.artifacts, info)
+	}
+	return info, nil
+}
+
+// find is the index of an artifact, or -1. mu is held.
+func (t *Task) find(name string) int {
+	return slices.IndexFunc(t.artifacts, func(i artifact.Info) bool { return i.Name == name })
+}
+
+// outputs are what the attempt leaves.
+func (t *Task) outputs() (json.RawMessage, []Artifact) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var list []Artifact
+	for _, i := range t.artifacts {
+		list = append(list, Artifact{Info: i, run: t.run})
+	}
+	return t.result, list
+}
+
+func (t *Task) lastProgress() *Progress {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.progress
+}
+
+// deadlineOf is the context of one attempt.
+func deadlineOf(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, timeout, errRunTimeoutPassed)
+}
