@@ -28,7 +28,7 @@ func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	file := filepath.Join("testdata", name+".golden")
 	if *update {
-		require.NoError(t, os.WriteFile(file, got, 0o600))
+		require.NoError(t, os.WriteFile(file, got, 0o644))
 	}
 	want, err := os.ReadFile(file)
 	require.NoError(t, err, "run go test -update to write it")

@@ -29,8 +29,9 @@ type Outcome struct {
 	// Status is the HTTP status, or 0 if there was no answer.
 	Status int
 	// Err is nil if Result is Delivered. Otherwise it says what went wrong in
-	// at most 512 bytes, without the URL and the secret. It wraps a
-	// [*GuardError] if the guard refused the address, and the error of the
+	// at most 512 bytes, without the secret and without more of the URL than
+	// its host. It wraps a [*GuardError] if the guard refused the address,
+	// [context.DeadlineExceeded] if the time was up, and the cause of the
 	// context if that ended first.
 	Err error
 	// Duration is how long the attempt took, with name resolution and body.

@@ -67,7 +67,7 @@ func TestSendRequest(t *testing.T) {
 // sum is an HMAC-SHA256 by hand.
 func sum(key []byte, text string) []byte {
 	h := hmac.New(sha256.New, key)
-	io.WriteString(h, text)
+	h.Write([]byte(text))
 	return h.Sum(nil)
 }
 
@@ -243,7 +243,7 @@ func TestSendTimeout(t *testing.T) {
 		"header that does not end": func(w http.ResponseWriter, _ *http.Request) {
 			conn := hijack(w)
 			defer conn.Close()
-			io.WriteString(conn, "HTTP/1.1 200 OK\r\nX-Slow: ")
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nX-Slow: ")
 			<-end
 		},
 	} {
@@ -266,7 +266,7 @@ func TestSendBodyThatDoesNotEnd(t *testing.T) {
 	end := make(chan struct{})
 	r := listen(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusOK)
-		http.NewResponseController(w).Flush()
+		_ = http.NewResponseController(w).Flush()
 		<-end
 	})
 	defer close(end)
@@ -333,7 +333,7 @@ func TestSendGzipAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := listen(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Encoding", "gzip")
-				w.Write(body)
+				_, _ = w.Write(body)
 			})
 			out := newSender(t, webhook.SenderOptions{}).Send(t.Context(), message(r.URL))
 			require.Equal(t, webhook.Delivered, out.Result)
@@ -357,7 +357,7 @@ func TestSendUsesConnectionsAgain(t *testing.T) {
 			srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", strconv.Itoa(c.size))
 				w.WriteHeader(http.StatusInternalServerError)
-				w.Write(make([]byte, c.size))
+				_, _ = w.Write(make([]byte, c.size))
 			}))
 			srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 				if state == http.StateNew {
@@ -385,8 +385,8 @@ func TestSendNotHTTP(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := listen(t, func(w http.ResponseWriter, _ *http.Request) {
 				conn := hijack(w)
-				io.WriteString(conn, answer)
-				conn.Close()
+				_, _ = io.WriteString(conn, answer)
+				_ = conn.Close()
 			})
 			out := newSender(t, webhook.SenderOptions{}).Send(t.Context(), message(r.URL+"/?token=topsecret"))
 			require.Equal(t, webhook.Retry, out.Result)
@@ -403,7 +403,7 @@ func TestSendSwitchingProtocols(t *testing.T) {
 	r := listen(t, func(w http.ResponseWriter, _ *http.Request) {
 		conn := hijack(w)
 		defer conn.Close()
-		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
 		<-end
 	})
 	defer close(end)

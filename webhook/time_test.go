@@ -24,7 +24,7 @@ func inBubble(t *testing.T, answer http.HandlerFunc, test func(t *testing.T, d *
 		wire := newPipes()
 		r := &receiver{URL: "http://receiver", answer: answer}
 		srv := &http.Server{Handler: r}
-		go srv.Serve(wire)
+		go func() { _ = srv.Serve(wire) }()
 		l := &logs{}
 		d := webhook.NewDispatcher("secret", l.logger())
 		d.Sender().Transport().DialContext = func(context.Context, string, string) (net.Conn, error) { return wire.dial() }
@@ -153,7 +153,7 @@ func TestCloseLeavesNoConnection(t *testing.T) {
 				states[s]++
 			},
 		}
-		go srv.Serve(wire)
+		go func() { _ = srv.Serve(wire) }()
 		d := webhook.NewDispatcher("", nil)
 		d.Sender().Transport().DialContext = func(context.Context, string, string) (net.Conn, error) { return wire.dial() }
 		d.Fire("http://receiver", event("1", "done"))

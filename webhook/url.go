@@ -18,8 +18,8 @@ const (
 )
 
 // CheckURL returns nil if raw is fit to be kept as the URL of a receiver, or an
-// error that says what to change, and quotes no more of raw than its scheme
-// and host. It is for the moment when a URL is handed in. It looks up no
+// error that says what to change, and quotes no more of raw than its host. It
+// is for the moment when a URL is handed in. It looks up no
 // names: what a name resolves to is checked at each attempt.
 //
 // A URL has at most 2,048 bytes of valid UTF-8 without spaces and control
@@ -60,7 +60,7 @@ func parseURL(raw string) (*url.URL, error) {
 	case err != nil: // not wrapped: it quotes the URL, which may hold a password
 		return nil, errors.New("webhook: the URL cannot be parsed: give one such as https://example.com/hook")
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("webhook: the URL has the scheme %q: use https, or http", u.Scheme)
+		return nil, errors.New("webhook: the scheme of the URL is neither https nor http: use one of these")
 	case u.Hostname() == "":
 		return nil, errors.New("webhook: the URL has no host: give one such as https://example.com/hook")
 	}
