@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/foreman-go/foreman/store"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
 )
 
 // Ends that the rules give to records; the store knows no names for them.

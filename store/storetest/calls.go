@@ -2,9 +2,12 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"github.com/foreman-go/foreman/store"
 )
@@ -14,6 +17,7 @@ func callRules() []rule {
 		{"Closed", callsClosed},
 		{"CloseUnderLoad", callsCloseUnderLoad},
 		{"ContextEnded", callsContextEnded},
+		{"ContextEndsUnderLoad", callsCancelUnderLoad},
 	}
 }
 
@@ -75,7 +79,7 @@ func callsCloseUnderLoad(f *fixture) {
 	go func() {
 		defer close(stopped)
 		together(racers, func(i int) {
-			for errs[i] == nil {
+			for limit := time.Now().Add(patience); errs[i] == nil && time.Now().Before(limit); {
 				r := result(f.Insert(f.ctx, []store.Insertion{insertion(queued(fmt.Sprint("lane ", i)), 1)}))
 				if errs[i] = r.Err; r.Err == nil {
 					heads[i] = append(heads[i], r.Head)
@@ -112,4 +116,54 @@ func callsContextEnded(f *fixture) {
 	}
 	f.NoError(calls["Insert"](f.ctx), "the store itself is well")
 	f.NoError(calls["Lanes"](f.ctx))
+}
+
+// Callers whose context ends while they wait are told so, and hold up nobody.
+// What was confirmed is kept; what was not may be kept, but not in part.
+func callsCancelUnderLoad(f *fixture) {
+	const each = 40
+	var kept, open [racers][]ulid.ULID
+	var errs [racers]error
+	together(racers, func(i int) {
+		for n := range each {
+			ctx, cancel := context.WithTimeout(f.ctx, time.Duration(n*i)*10*time.Microsecond)
+			in := sending("endpoint", 1)
+			r := result(f.Insert(ctx, []store.Insertion{in}))
+			cancel()
+			switch {
+			case r.Err == nil:
+				kept[i] = append(kept[i], in.Head.ID)
+			case errors.Is(r.Err, context.DeadlineExceeded):
+				open[i] = append(open[i], in.Head.ID)
+			default:
+				errs[i] = r.Err
+				return
+			}
+		}
+	})
+	for _, err := range errs {
+		f.NoError(err)
+	}
+	last := f.insert(sending("endpoint", 1))[0]
+	there := map[ulid.ULID]bool{}
+	for _, id := range ids(f.list(store.Query{Limit: 100})...) {
+		there[id] = true
+		f.Len(f.events(id), 1)
+		f.Len(f.deliveries(id), 1)
+	}
+	f.True(there[last.ID], "the store itself is well")
+	f.LessOrEqual(len(there), racers*each+1)
+	for i := range racers {
+		for _, id := range kept[i] {
+			f.True(there[id], "confirmed, but not there")
+		}
+		for _, id := range open[i] {
+			if !there[id] {
+				f.gone(id)
+				f.Empty(f.events(id))
+				f.Empty(f.deliveries(id))
+			}
+		}
+	}
+	f.Equal(map[string]int{"lane": len(there)}, f.ready())
 }

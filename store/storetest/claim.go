@@ -1,12 +1,14 @@
 package storetest
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
 
-	"github.com/foreman-go/foreman/store"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
 )
 
 func claimRules() []rule {
@@ -37,7 +39,7 @@ func claimOrder(f *fixture) {
 	}
 	want := slices.Clone(heads)
 	slices.SortStableFunc(want, func(a, b store.Head) int {
-		return int(int64(b.Priority) - int64(a.Priority))
+		return cmp.Compare(b.Priority, a.Priority)
 	})
 	for _, i := range []int{7, 3, 14, 0, 11, 10, 5, 1, 13, 2, 12, 9, 6, 8, 4} {
 		f.add(heads[i])

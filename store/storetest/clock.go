@@ -4,8 +4,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/foreman-go/foreman/store"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
 )
 
 func clockRules() []rule {

@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/foreman-go/foreman/store"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
 )
 
 // In a place that a writer works on, every change of a record comes with one
@@ -135,7 +136,7 @@ func (w *writer) send() (bool, error) {
 			return false, fmt.Errorf("delivery %d of %s has another body", d.Seq, d.ID)
 		}
 		batch = append(batch, settlement(d, attemptEnd(d.ID, d.Seq, d.Attempt)))
-		if err := w.say(line{What: settling, ID: d.ID, Seq: d.Seq, Attempt: d.Attempt}); err != nil {
+		if err := w.say(line{What: lineSettling, ID: d.ID, Seq: d.Seq, Attempt: d.Attempt}); err != nil {
 			return false, err
 		}
 	}
@@ -147,7 +148,7 @@ func (w *writer) send() (bool, error) {
 		if errs[i] != nil {
 			continue // somebody else had it after the lease
 		}
-		if err := w.say(line{What: settled, ID: s.ID, Seq: s.Seq, Attempt: s.Attempt}); err != nil {
+		if err := w.say(line{What: lineSettled, ID: s.ID, Seq: s.Seq, Attempt: s.Attempt}); err != nil {
 			return false, err
 		}
 	}
@@ -163,7 +164,7 @@ func (w *writer) clean() (bool, error) {
 	for _, h := range page.Heads {
 		if h.ID[11]%2 == 0 {
 			batch = append(batch, h.Ref())
-			if err := w.say(line{What: deleting, ID: h.ID, Version: h.Version}); err != nil {
+			if err := w.say(line{What: lineDeleting, ID: h.ID, Version: h.Version}); err != nil {
 				return false, err
 			}
 		}
@@ -176,7 +177,7 @@ func (w *writer) clean() (bool, error) {
 		if r.Err != nil {
 			return false, fmt.Errorf("delete: %w", r.Err) // nobody else touches it
 		}
-		if err := w.say(line{What: deleted, ID: batch[i].ID, Version: batch[i].Version}); err != nil {
+		if err := w.say(line{What: lineDeleted, ID: batch[i].ID, Version: batch[i].Version}); err != nil {
 			return false, err
 		}
 	}

@@ -83,9 +83,8 @@ func endpointTurns(f *fixture) {
 			got := endpointsOf(f.sendAs(store.DeliveryClaim{
 				Limit: min(limit, 5-len(turns)%5), PerEndpoint: 1, After: last,
 			}))
-			if len(got) > 0 {
-				last = got[len(got)-1]
-			}
+			f.NotEmpty(got)
+			last = got[len(got)-1]
 			turns = append(turns, got...)
 		}
 		f.ElementsMatch(names, turns[:5], "limit %d", limit)

@@ -3,8 +3,9 @@ package storetest
 import (
 	"fmt"
 
-	"github.com/foreman-go/foreman/store"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
 )
 
 func eventRules() []rule {

@@ -5,9 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/foreman-go/foreman/store"
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
+
+	"github.com/foreman-go/foreman/store"
 )
 
 const (

@@ -4,8 +4,9 @@ import (
 	"math"
 	"time"
 
-	"github.com/foreman-go/foreman/store"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
 )
 
 func insertRules() []rule {
@@ -177,6 +178,8 @@ func misnumbered(last uint64) map[string]struct {
 	}{
 		"gap before":   {last + 2, []uint64{last + 2}},
 		"gap between":  {last + 3, []uint64{last + 1, last + 3}},
+		"gap, counted": {last + 2, []uint64{last + 1, last + 3}},
+		"far off":      {last + 1, []uint64{last + 7}},
 		"twice":        {last + 1, []uint64{last + 1, last + 1}},
 		"old number":   {last, []uint64{last}},
 		"backwards":    {last + 2, []uint64{last + 2, last + 1}},

@@ -19,8 +19,10 @@ const roundsVariable = "FOREMAN_STORETEST_ROUNDS"
 // Kill proves that what a store confirmed survives the sudden death of its
 // process. It starts the test binary again as a writer that does everything at
 // once and tells of each thing the store has confirmed; kills it (SIGKILL) in
-// the middle; opens the place; and looks for all that it was told of. What was
-// on its way may have happened or not, but never in part: see ledger.
+// the middle; opens the place; and looks for all that it was told of: records
+// at that version or a later one, their events without a gap and in the feed,
+// outcomes, keys, and every delivery with its bytes. What was on its way may
+// have happened or not, but never in part.
 //
 // It repeats this on the same place, FOREMAN_STORETEST_ROUNDS times (default
 // 5), then works off all that is left and expects the store to be empty.
@@ -71,7 +73,7 @@ func (l *ledger) hearAndKill(n int) {
 	cmd.Stderr = &complaints
 	stdin, err := cmd.StdinPipe() // the writer ends when this is closed
 	f.NoError(err)
-	defer stdin.Close()
+	defer func() { _ = stdin.Close() }()
 	stdout, err := cmd.StdoutPipe()
 	f.NoError(err)
 	f.NoError(cmd.Start())

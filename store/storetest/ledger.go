@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"maps"
 	"slices"
-	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"github.com/foreman-go/foreman/store"
-	"github.com/oklog/ulid/v2"
 )
 
 // ledger is what the parent of a writer knows to be durable, and what may have
@@ -16,17 +16,16 @@ type ledger struct {
 	*fixture
 	lives    map[ulid.ULID]*life
 	notices  map[place]*attempts
-	feed     map[place]uint64 // positions, as they were last seen
-	position uint64           // the last one seen
+	seen     map[place]uint64 // positions, as they were at the last check
+	position uint64           // the highest of them
 }
 
 // life is what is known of a record.
 type life struct {
-	version  uint64 // at least
-	state    store.State
-	deadline time.Time // at least, at that version
-	deleting uint64    // the version at which it may have been deleted, or 0
-	deleted  bool      // for certain
+	version  uint64      // at least
+	state    store.State // at that version
+	deleting uint64      // the version at which it may have been deleted, or 0
+	deleted  bool        // for certain
 }
 
 // attempts is how many attempts at a delivery were settled.
@@ -35,40 +34,37 @@ type attempts struct {
 }
 
 func newLedger(f *fixture) *ledger {
-	return &ledger{fixture: f, lives: map[ulid.ULID]*life{}, notices: map[place]*attempts{}, feed: map[place]uint64{}}
+	return &ledger{fixture: f, lives: map[ulid.ULID]*life{}, notices: map[place]*attempts{}, seen: map[place]uint64{}}
 }
 
 func (l *ledger) hear(said line) {
 	switch said.What {
-	case kept:
-		l.know(store.Head{ID: said.ID, Version: said.Version, State: said.State, Deadline: said.Deadline})
-	case deleting:
-		l.know(store.Head{ID: said.ID, Version: said.Version, State: done})
+	case lineKept:
+		l.know(said.ID, said.Version, said.State)
+	case lineDeleting:
+		l.know(said.ID, said.Version, done)
 		l.lives[said.ID].deleting = said.Version
-	case deleted:
+	case lineDeleted:
 		l.lives[said.ID].deleted = true
-	case settling:
+	case lineSettling:
 		a := l.attempts(place{said.ID, said.Seq})
 		a.possible = max(a.possible, said.Attempt+1)
-	case settled:
+	case lineSettled:
 		a := l.attempts(place{said.ID, said.Seq})
 		a.certain = max(a.certain, said.Attempt+1)
 	}
 }
 
-// know takes note of a head. Lines of different callers about one record may
+// know takes note of a version. Lines of different callers about one record may
 // come in any order.
-func (l *ledger) know(h store.Head) {
-	known := l.lives[h.ID]
+func (l *ledger) know(id ulid.ULID, version uint64, state store.State) {
+	known := l.lives[id]
 	if known == nil {
 		known = &life{}
-		l.lives[h.ID] = known
+		l.lives[id] = known
 	}
-	switch {
-	case h.Version > known.version:
-		known.version, known.state, known.deadline = h.Version, h.State, h.Deadline
-	case h.Version == known.version && h.Deadline.After(known.deadline):
-		known.deadline = h.Deadline
+	if version > known.version {
+		known.version, known.state = version, state
 	}
 }
 
@@ -98,7 +94,7 @@ func (l *ledger) check() {
 		if l.lives[h.ID] != nil {
 			l.False(l.lives[h.ID].deleted, "%s is back", h.ID)
 		}
-		l.know(h)
+		l.know(h.ID, h.Version, h.State)
 	}
 	for id, known := range l.lives {
 		if _, ok := listed[id]; ok {
@@ -123,7 +119,6 @@ func (l *ledger) checkRecord(h store.Head, feed map[place]uint64) {
 		l.GreaterOrEqual(h.Version, known.version, "%s has gone back", h.ID)
 		if h.Version == known.version {
 			l.Equal(known.state, h.State)
-			l.False(h.Deadline.Before(known.deadline), "deadline of %s has gone back", h.ID)
 		}
 	}
 	r := l.get(h.ID)
@@ -196,10 +191,10 @@ func (l *ledger) checkFeed(want map[place]uint64) {
 	l.t.Helper()
 	got := map[place]uint64{}
 	last := l.position
-	for _, e := range l.fixture.feed(store.FeedQuery{Limit: 500}) {
+	for _, e := range l.feed(store.FeedQuery{Limit: 500}) {
 		p := place{e.ID, e.Seq}
 		got[p] = e.Pos
-		if old, seen := l.feed[p]; seen {
+		if old, known := l.seen[p]; known {
 			l.Equal(old, e.Pos, "an event has moved")
 		} else {
 			l.Greater(e.Pos, l.position, "whoever follows the feed would not see this event")
@@ -207,7 +202,7 @@ func (l *ledger) checkFeed(want map[place]uint64) {
 		last = max(last, e.Pos)
 	}
 	l.True(maps.Equal(want, got), "the feed has other events than the records")
-	l.feed, l.position = got, last
+	l.seen, l.position = got, last
 }
 
 // checkKeys finds keys with the records that have them, and no others.
@@ -279,14 +274,16 @@ func (l *ledger) workOff() {
 		l.Equal(ids(want...), recordIDs(l.claim(lane, n+1)))
 	}
 	l.remove(l.list(store.Query{Limit: 500})...)
-	for list := l.send(500); len(list) > 0; list = l.send(500) {
+	l.eventually(func() bool {
+		list := l.send(500)
 		l.settle(store.Delivered, list...)
-	}
+		return len(list) == 0
+	}, "deliveries of deleted records to be settled")
 	for id := range l.lives {
 		l.Empty(l.deliveries(id))
 	}
 	l.Empty(l.list(store.Query{Limit: 500}))
-	l.Empty(l.fixture.feed(store.FeedQuery{Limit: 500}))
+	l.Empty(l.feed(store.FeedQuery{Limit: 500}))
 	l.Empty(l.lanes())
 	l.Empty(l.overdue(10))
 	l.Zero(l.upcoming())

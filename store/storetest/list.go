@@ -5,8 +5,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/foreman-go/foreman/store"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
 )
 
 func listRules() []rule {
@@ -70,16 +71,19 @@ func listBefore(f *fixture) {
 		ids(f.list(store.Query{Before: all[4], Limit: 4})...), "a page can begin at a record that is gone")
 }
 
-// catalog adds one record for each combination of what lists filter by.
+// catalog adds two records for each combination of owner, kind and labels, of
+// which one has ended. It returns them as a list would.
 func (f *fixture) catalog() []store.Head {
 	f.t.Helper()
 	var batch []store.Insertion
 	for _, owner := range []string{"", "ann", "bob", "anna"} {
 		for _, kind := range []string{"", "small", "large"} {
 			for _, labels := range []map[string]string{nil, {"team": "blue"}, {"team": "red", "tier": "1"}, {"team": ""}} {
-				h := queued("lane")
-				h.Owner, h.Kind, h.Labels = owner, kind, labels
-				batch = append(batch, insertion(h, 0), insertion(func() store.Head { h.ID = ulid.Make(); return h }(), 0))
+				for range 2 {
+					h := queued("lane")
+					h.Owner, h.Kind, h.Labels = owner, kind, labels
+					batch = append(batch, insertion(h, 0))
+				}
 			}
 		}
 	}
@@ -172,28 +176,27 @@ func listUnderInserts(f *fixture) {
 	want := ids(f.insert(old...)...)
 	slices.Reverse(want)
 
-	stop, stopped := make(chan struct{}), make(chan error, 1)
+	ended := make(chan error, 1)
 	go func() {
-		for {
-			select {
-			case <-stop:
-				stopped <- nil
-				return
-			default:
-			}
+		for range 300 {
 			if _, err := f.Insert(f.ctx, []store.Insertion{insertion(queued("lane"), 0)}); err != nil {
-				stopped <- err
+				ended <- err
 				return
 			}
 		}
+		ended <- nil
 	}()
-	for range 10 {
+	for inserting := true; inserting; {
+		select {
+		case err := <-ended:
+			f.NoError(err)
+			inserting = false
+		default:
+		}
 		seen := ids(f.list(store.Query{Limit: 7})...)
 		f.Equal(want, seen[len(seen)-len(want):])
 		f.True(slices.IsSortedFunc(seen, func(a, b ulid.ULID) int { return b.Compare(a) }))
 	}
-	close(stop)
-	f.NoError(<-stopped)
 }
 
 // A filter that matches almost nothing costs pages, but hides nothing.

@@ -8,8 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/foreman-go/foreman/store"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
 )
 
 // front is the earliest delivery of a record that is pending, or nil.

@@ -7,8 +7,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/foreman-go/foreman/store"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
 )
 
 // ready returns the records of a lane that can be claimed, in claim order.
@@ -156,7 +157,7 @@ func (m *memory) Upcoming(ctx context.Context) (store.Upcoming, error) {
 		sooner(&u.Deadline, r.Deadline, now)
 	}
 	for _, list := range m.outbox {
-		if d := front(list); d != nil && !d.hidden.After(now) {
+		if d := front(list); d != nil { // one that is claimed was due already
 			sooner(&u.Delivery, d.Due, now)
 		}
 	}

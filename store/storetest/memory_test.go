@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/foreman-go/foreman/store"
 	"github.com/foreman-go/foreman/store/storetest"
-	"github.com/oklog/ulid/v2"
 )
 
 // A store of one's own is proven by one call of storetest.Run. This one lives

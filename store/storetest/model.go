@@ -6,8 +6,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/foreman-go/foreman/store"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
 )
 
 // model is what a store must hold, kept in the plainest way: no index, every

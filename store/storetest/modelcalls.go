@@ -6,8 +6,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/foreman-go/foreman/store"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
 )
 
 // player makes random calls to a store and to a model of it, and holds every
@@ -56,8 +57,8 @@ func (p *player) vary(h *store.Head) {
 	h.Priority = int32(p.IntN(4) - 1)
 	h.Labels = pick(p, nil, map[string]string{"k": "1"}, map[string]string{"k": "2", "l": "1"})
 	h.RunAt, h.Deadline = p.at(pick(p, 0, 0, -1, 1)), p.at(pick(p, 0, 0, 0, -2, 5))
-	if h.RunAt.After(p.start) {
-		h.Deadline = time.Time{}
+	if h.RunAt.After(p.start) || h.State == store.Queued && h.Deadline.Before(p.start) {
+		h.Deadline = time.Time{} // whether a queued record past its deadline counts as ready is open
 	}
 	h.Note = fmt.Append(nil, p.IntN(1000))
 }

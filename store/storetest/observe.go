@@ -6,8 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/foreman-go/foreman/store"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
 )
 
 // pages bounds how many pages of a list or feed are read before it is taken to

@@ -11,8 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/foreman-go/foreman/store"
 	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
 )
 
 const (
@@ -26,21 +27,20 @@ const (
 
 // What a writer says. Each is one line, written before or after a call.
 const (
-	kept     = "kept"     // the record has this version, state and deadline
-	deleting = "deleting" // a call to delete the record follows
-	deleted  = "deleted"
-	settling = "settling" // a call to settle this attempt follows
-	settled  = "settled"
+	lineKept     = "kept"     // the record has this version and state
+	lineDeleting = "deleting" // a call to delete the record follows
+	lineDeleted  = "deleted"
+	lineSettling = "settling" // a call to settle this attempt follows
+	lineSettled  = "settled"
 )
 
 type line struct {
-	What     string
-	ID       ulid.ULID
-	Version  uint64      `json:",omitempty"`
-	State    store.State `json:",omitempty"`
-	Deadline time.Time   `json:",omitzero"`
-	Seq      uint64      `json:",omitempty"`
-	Attempt  int         `json:",omitempty"`
+	What    string
+	ID      ulid.ULID
+	Version uint64      `json:",omitempty"`
+	State   store.State `json:",omitempty"`
+	Seq     uint64      `json:",omitempty"`
+	Attempt int         `json:",omitempty"`
 }
 
 // writer is the process that is killed. Everything it stores follows from the
@@ -51,7 +51,7 @@ type writer struct {
 	ctx  context.Context
 	mu   sync.Mutex // for out
 	out  io.Writer
-	open atomic.Int64
+	open atomic.Int64 // records inserted and not yet worked off
 }
 
 // becomeWriter turns this process into a writer, if that is what it was
@@ -124,7 +124,7 @@ func (w *writer) say(l line) error {
 }
 
 func (w *writer) sayKept(h store.Head) error {
-	return w.say(line{What: kept, ID: h.ID, Version: h.Version, State: h.State, Deadline: h.Deadline})
+	return w.say(line{What: lineKept, ID: h.ID, Version: h.Version, State: h.State})
 }
 
 // sayAll tells of each item of a batch that was carried out. That somebody
