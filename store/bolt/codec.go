@@ -25,22 +25,33 @@ func open(b []byte) ([]byte, error) {
 	return b[:n], nil
 }
 
-func sealBlob(blob []byte) []byte {
-	return seal(append(make([]byte, 0, len(blob)+crc32.Size), blob...))
+// row is what is kept of a record in bucketHeads: its head, where its events are,
+// and the checksums of its blobs, which lie in buckets of their own as they were
+// given.
+type row struct {
+	store.Head
+	events  []uint64 // their places in the feed, by sequence from 1
+	spec    uint32
+	outcome uint32 // if there is one
 }
 
-func openBlob(b []byte) ([]byte, error) {
-	v, err := open(b)
-	if err != nil {
-		return nil, err
+func checksum(blob []byte) uint32 { return crc32.Checksum(blob, castagnoli) }
+
+// openBlob returns a copy of a blob.
+func openBlob(b []byte, sum uint32) ([]byte, error) {
+	if b == nil || checksum(b) != sum {
+		return nil, fmt.Errorf("%w: a blob does not match its checksum", store.ErrDamaged)
 	}
-	return append(make([]byte, 0, len(v)), v...), nil
+	return append(make([]byte, 0, len(b)), b...), nil
 }
 
-// appendHead writes every field of a head but its id, which is the key.
-// Numbers are varints, and a time is the microseconds since 1970, or nothing
-// when its bit in the mask is not set.
-func appendHead(b []byte, h *store.Head) []byte {
+// appendRow writes everything but the id, which is the key. Numbers are varints, and
+// a time is the microseconds since 1970, or nothing when its bit in the mask is not
+// set. The places of events are written as the steps between them.
+func appendRow(b []byte, r *row) []byte {
+	h := &r.Head
+	b = binary.BigEndian.AppendUint32(b, r.spec)
+	b = binary.BigEndian.AppendUint32(b, r.outcome)
 	b = binary.AppendUvarint(b, h.Version)
 	b = binary.AppendUvarint(b, h.Seq)
 	b = appendString(b, string(h.State))
@@ -69,7 +80,14 @@ func appendHead(b []byte, h *store.Head) []byte {
 	}
 	b = appendString(b, h.IdempotencyKey)
 	b = appendBytes(b, h.Fingerprint)
-	return appendBytes(b, h.Note)
+	b = appendBytes(b, h.Note)
+	b = binary.AppendUvarint(b, uint64(len(r.events)))
+	last := uint64(0)
+	for _, pos := range r.events {
+		b = binary.AppendUvarint(b, pos-last)
+		last = pos
+	}
+	return b
 }
 
 func appendString(b []byte, s string) []byte {
@@ -80,8 +98,10 @@ func appendBytes(b, v []byte) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(v))), v...)
 }
 
-func decodeHead(b []byte, h *store.Head) error {
+func decodeRow(b []byte, w *row) error {
 	r := reader{b: b}
+	h := &w.Head
+	w.spec, w.outcome = r.uint32(), r.uint32()
 	h.Version = r.uvarint()
 	h.Seq = r.uvarint()
 	h.State = state(r.bytes())
@@ -107,6 +127,15 @@ func decodeHead(b []byte, h *store.Head) error {
 	h.IdempotencyKey = string(r.bytes())
 	h.Fingerprint = r.copied()
 	h.Note = r.copied()
+	if n := r.count(); n > 0 {
+		const usual = 4 // and room for what comes
+		w.events = make([]uint64, n, n+usual)
+		last := uint64(0)
+		for i := range w.events {
+			last += r.uvarint()
+			w.events[i] = last
+		}
+	}
 	return r.end()
 }
 
@@ -169,6 +198,16 @@ func (r *reader) varint() int64 {
 		return 0
 	}
 	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) uint32() uint32 {
+	if len(r.b) < 4 {
+		r.fail()
+		return 0
+	}
+	v := binary.BigEndian.Uint32(r.b)
+	r.b = r.b[4:]
 	return v
 }
 

@@ -4,14 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 
 	"github.com/oklog/ulid/v2"
 
 	"github.com/foreman-go/foreman/store"
 )
 
-// emit writes the events of a change, and the deliveries that they cause.
-func (t *txn) emit(h *store.Head, events []store.Event, deliveries []store.Delivery) error {
+// emit writes the events of a change and the deliveries that they cause, and then the
+// row, which says where they are.
+func (t *txn) emit(r *row, events []store.Event, deliveries []store.Delivery) error {
 	feed := t.bucket(bucketFeed)
 	for i := range events {
 		e := &events[i]
@@ -19,32 +21,36 @@ func (t *txn) emit(h *store.Head, events []store.Event, deliveries []store.Deliv
 		if err != nil {
 			return err
 		}
-		key := seqKey(h.ID, e.Seq)
-		v := make([]byte, 0, 8+len(e.Data)+4)
-		v = append(binary.BigEndian.AppendUint64(v, pos), e.Data...)
-		if err := t.bucket(bucketEvents).Put(key, seal(v)); err != nil {
+		v := make([]byte, 0, idSize+8+2+len(r.Owner)+len(e.Data)+4)
+		v = binary.BigEndian.AppendUint64(append(v, r.ID[:]...), e.Seq)
+		v = append(appendName(v, r.Owner), e.Data...)
+		if err := feed.Put(posKey(pos), seal(v)); err != nil {
 			return err
 		}
-		if err := feed.Put(posKey(pos), append(key, h.Owner...)); err != nil {
-			return err
-		}
+		r.events = append(r.events, pos)
 	}
 	for i := range deliveries {
-		if err := t.insertDelivery(h.ID, &deliveries[i]); err != nil {
+		if err := t.insertDelivery(r.ID, &deliveries[i]); err != nil {
 			return err
 		}
 	}
-	return nil
+	return t.put(r)
 }
 
-func decodeEvent(k, v []byte) (e store.Event, err error) {
+// readEvent reads what is at a place of the feed.
+func readEvent(pos uint64, v []byte) (e store.Event, err error) {
 	if v, err = open(v); err != nil {
 		return e, err
 	}
-	e.ID = ulid.ULID(k[:idSize])
-	e.Seq = binary.BigEndian.Uint64(k[idSize:])
-	e.Pos = posAt(v)
-	e.Data = bytes.Clone(v[8:])
+	if len(v) < idSize+8 {
+		return e, fmt.Errorf("%w: an event is cut short", store.ErrDamaged)
+	}
+	owner, data := cutName(v[idSize+8:])
+	e.ID = ulid.ULID(v[:idSize])
+	e.Seq = binary.BigEndian.Uint64(v[idSize:])
+	e.Pos = pos
+	e.Owner = string(owner)
+	e.Data = bytes.Clone(data)
 	return e, nil
 }
 
@@ -55,17 +61,18 @@ func (s *Store) Events(ctx context.Context, id ulid.ULID, after uint64, limit in
 		return nil, err
 	}
 	err := s.view(func(t *txn) error {
-		h, ok, err := t.head(id)
-		if err != nil || !ok || after >= h.Seq {
+		r, ok, err := t.row(id)
+		if err != nil || !ok || after >= uint64(len(r.events)) {
 			return err
 		}
-		c := t.bucket(bucketEvents).Cursor()
-		for k, v := c.Seek(seqKey(id, after+1)); bytes.HasPrefix(k, id[:]) && len(out) < limit; k, v = c.Next() {
-			e, err := decodeEvent(k, v)
+		for _, pos := range r.events[after:] {
+			if len(out) == limit {
+				break
+			}
+			e, err := readEvent(pos, t.bucket(bucketFeed).Get(posKey(pos)))
 			if err != nil {
 				return err
 			}
-			e.Owner = h.Owner
 			out = append(out, e)
 		}
 		return nil
@@ -93,36 +100,15 @@ func (s *Store) Feed(ctx context.Context, q store.FeedQuery) (store.FeedPage, er
 			}
 			seen++
 			p.Next = posAt(k)
-			key, owner := v[:idSize+8], v[idSize+8:]
-			if q.Owner != "" && string(owner) != q.Owner {
-				continue
-			}
-			e, err := decodeEvent(key, t.bucket(bucketEvents).Get(key))
+			e, err := readEvent(posAt(k), v)
 			if err != nil {
 				return err
 			}
-			e.Owner = string(owner)
-			p.Events = append(p.Events, e)
+			if q.Owner == "" || e.Owner == q.Owner {
+				p.Events = append(p.Events, e)
+			}
 		}
 		return nil
 	})
 	return p, err
-}
-
-func (t *txn) deleteEvents(id ulid.ULID) error {
-	var keys, feed [][]byte
-	c := t.bucket(bucketEvents).Cursor()
-	for k, v := c.Seek(id[:]); bytes.HasPrefix(k, id[:]); k, v = c.Next() {
-		keys = append(keys, bytes.Clone(k))
-		feed = append(feed, posKey(posAt(v)))
-	}
-	for i, k := range keys {
-		if err := t.bucket(bucketEvents).Delete(k); err != nil {
-			return err
-		}
-		if err := t.bucket(bucketFeed).Delete(feed[i]); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -29,55 +29,45 @@ func classOf(s store.State) byte {
 	}
 }
 
-// head reads a head; ok is false if there is none.
-func (t *txn) head(id ulid.ULID) (h store.Head, ok bool, err error) {
+// row reads a row; ok is false if there is none.
+func (t *txn) row(id ulid.ULID) (r row, ok bool, err error) {
 	b := t.bucket(bucketHeads).Get(id[:])
 	if b == nil {
-		return h, false, nil
+		return r, false, nil
 	}
-	b, err = open(b)
-	if err != nil {
-		return h, false, err
-	}
-	h.ID = id
-	return h, true, decodeHead(b, &h)
+	return r, true, readRow(id[:], b, &r)
 }
 
-// indexed reads the head of a record that an index names.
-func (t *txn) indexed(id ulid.ULID) (store.Head, error) {
-	h, ok, err := t.head(id)
+func readRow(k, v []byte, r *row) error {
+	b, err := open(v)
+	if err != nil {
+		return err
+	}
+	r.ID = ulid.ULID(k)
+	return decodeRow(b, r)
+}
+
+// indexed reads the row of a record that an index names.
+func (t *txn) indexed(id ulid.ULID) (row, error) {
+	r, ok, err := t.row(id)
 	if err == nil && !ok {
 		err = fmt.Errorf("%w: an index names record %s, which is not there", store.ErrDamaged, id)
 	}
-	return h, err
+	return r, err
 }
 
-// replaceHead writes the new head of a record and moves its index keys. old is
-// nil for a new record, and new is nil for one that goes away.
-func (t *txn) replaceHead(old, new *store.Head) error {
-	id := either(old, new).ID
+// reindex moves the index keys of a record. old is nil for a new record, and new is
+// nil for one that goes away.
+func (t *txn) reindex(old, new *store.Head) error {
 	if err := t.moveQueued(old, new); err != nil {
 		return err
 	}
-	if err := t.moveDeadline(old, new); err != nil {
-		return err
-	}
-	if new == nil {
-		return t.bucket(bucketHeads).Delete(id[:])
-	}
-	return t.putHead(new)
+	return t.moveDeadline(old, new)
 }
 
-func either(old, new *store.Head) *store.Head {
-	if old != nil {
-		return old
-	}
-	return new
-}
-
-func (t *txn) putHead(h *store.Head) error {
+func (t *txn) put(r *row) error {
 	const usual = 256
-	return t.bucket(bucketHeads).Put(h.ID[:], seal(appendHead(make([]byte, 0, usual), h)))
+	return t.bucket(bucketHeads).Put(r.ID[:], seal(appendRow(make([]byte, 0, usual), r)))
 }
 
 // moveQueued keeps a queued record in exactly one of bucketReady and
@@ -136,6 +126,17 @@ func (t *txn) moveDeadline(old, new *store.Head) error {
 	return nil
 }
 
+// setDeadline changes nothing else.
+func (t *txn) setDeadline(r *row, deadline time.Time) error {
+	old := r.Head
+	r.Deadline = deadline
+	micro(&r.Head)
+	if err := t.moveDeadline(&old, &r.Head); err != nil {
+		return err
+	}
+	return t.put(r)
+}
+
 // promotion bounds how many records one transaction makes ready.
 const promotion = 1000
 
@@ -147,14 +148,14 @@ func (t *txn) promote() error {
 		due = append(due, bytes.Clone(k))
 	}
 	for _, k := range due {
-		h, err := t.indexed(ulid.ULID(k[8:]))
+		r, err := t.indexed(ulid.ULID(k[8:]))
 		if err != nil {
 			return err
 		}
 		if err := t.bucket(bucketDelayed).Delete(k); err != nil {
 			return err
 		}
-		if err := t.putReady(&h); err != nil {
+		if err := t.putReady(&r.Head); err != nil {
 			return err
 		}
 	}
@@ -178,13 +179,11 @@ func (t *txn) voidLeases() error {
 		}
 	}
 	for _, id := range ids {
-		old, err := t.indexed(id)
+		r, err := t.indexed(id)
 		if err != nil {
 			return err
 		}
-		h := old
-		h.Deadline = t.now
-		if err := t.replaceHead(&old, &h); err != nil {
+		if err := t.setDeadline(&r, t.now); err != nil {
 			return err
 		}
 	}

@@ -16,11 +16,10 @@ var formatKey = []byte("format")
 // in keys are preceded by their length, so that none is a prefix of another.
 const (
 	bucketMeta       = iota
-	bucketHeads      // id -> head
+	bucketHeads      // id -> row
 	bucketSpecs      // id -> spec
 	bucketOutcomes   // id -> outcome
-	bucketEvents     // id, seq -> pos, data
-	bucketFeed       // pos -> id, seq, owner; its sequence is the last pos given
+	bucketFeed       // pos -> id, seq, owner, data; its sequence is the last pos given
 	bucketKeys       // owner, idempotency key -> id
 	bucketReady      // lane, priority (highest first), id -> present
 	bucketDelayed    // run at, id -> present
@@ -38,7 +37,6 @@ var bucketNames = [bucketCount][]byte{
 	[]byte("heads"),
 	[]byte("specs"),
 	[]byte("outcomes"),
-	[]byte("events"),
 	[]byte("feed"),
 	[]byte("keys"),
 	[]byte("ready"),
@@ -54,8 +52,8 @@ var bucketNames = [bucketCount][]byte{
 // grows says which buckets get keys that only grow: their pages are filled,
 // since nothing will come between.
 var grows = [bucketCount]bool{
-	bucketHeads: true, bucketSpecs: true, bucketOutcomes: true, bucketEvents: true,
-	bucketFeed: true, bucketDeliveries: true, bucketBodies: true,
+	bucketHeads: true, bucketSpecs: true, bucketOutcomes: true, bucketFeed: true,
+	bucketDeliveries: true, bucketBodies: true,
 }
 
 const (

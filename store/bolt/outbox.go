@@ -53,7 +53,7 @@ func (t *txn) insertDelivery(id ulid.ULID, d *store.Delivery) error {
 	if err := t.putDelivery(&row); err != nil {
 		return err
 	}
-	if err := t.bucket(bucketBodies).Put(seqKey(id, row.Seq), sealBlob(row.Body)); err != nil {
+	if err := t.bucket(bucketBodies).Put(seqKey(id, row.Seq), seal(append(make([]byte, 0, len(row.Body)+4), row.Body...))); err != nil {
 		return err
 	}
 	before, ok, err := t.before(id, row.Seq)
@@ -214,9 +214,11 @@ func (t *txn) sendableTo(prefix []byte, c *store.DeliveryClaim, out []store.Deli
 		if err != nil {
 			return nil, err
 		}
-		if d.Body, err = openBlob(t.bucket(bucketBodies).Get(key)); err != nil {
+		body, err := open(t.bucket(bucketBodies).Get(key))
+		if err != nil {
 			return nil, fmt.Errorf("body of delivery %s %d: %w", d.ID, d.Seq, err)
 		}
+		d.Body = bytes.Clone(body)
 		out = append(out, d)
 	}
 	return out, nil

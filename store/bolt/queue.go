@@ -17,13 +17,13 @@ func (s *Store) Claim(ctx context.Context, c store.Claim, start func(store.Recor
 		if err := t.promote(); err != nil {
 			return err
 		}
-		heads, err := t.claimable(c.Lane, c.Limit)
+		rows, err := t.claimable(c.Lane, c.Limit)
 		if err != nil {
 			return err
 		}
-		out = make([]store.Record, 0, len(heads))
-		for i := range heads {
-			r, err := t.claim(&heads[i], &c, start)
+		out = make([]store.Record, 0, len(rows))
+		for i := range rows {
+			r, err := t.claim(&rows[i], &c, start)
 			if err != nil {
 				return err
 			}
@@ -37,26 +37,26 @@ func (s *Store) Claim(ctx context.Context, c store.Claim, start func(store.Recor
 	return out, nil
 }
 
-// claimable reads the heads of a lane that can be claimed, in claim order.
-func (t *txn) claimable(lane string, limit int) ([]store.Head, error) {
-	var heads []store.Head
+// claimable reads the rows of a lane that can be claimed, in claim order.
+func (t *txn) claimable(lane string, limit int) ([]row, error) {
+	var rows []row
 	prefix := appendName(nil, lane)
 	c := t.bucket(bucketReady).Cursor()
-	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix) && len(heads) < limit; k, _ = c.Next() {
-		h, err := t.indexed(ulid.ULID(k[len(k)-idSize:]))
+	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix) && len(rows) < limit; k, _ = c.Next() {
+		r, err := t.indexed(ulid.ULID(k[len(k)-idSize:]))
 		if err != nil {
 			return nil, err
 		}
-		if h.Deadline.IsZero() || h.Deadline.After(t.now) {
-			heads = append(heads, h)
+		if r.Deadline.IsZero() || r.Deadline.After(t.now) {
+			rows = append(rows, r)
 		}
 	}
-	return heads, nil
+	return rows, nil
 }
 
-func (t *txn) claim(old *store.Head, c *store.Claim, start func(store.Record) store.Change) (r store.Record, err error) {
-	r.Head = *old
-	if r.Spec, err = t.spec(old.ID); err != nil {
+func (t *txn) claim(old *row, c *store.Claim, start func(store.Record) store.Change) (r store.Record, err error) {
+	r.Head = old.Head
+	if r.Spec, err = t.spec(old); err != nil {
 		return r, err
 	}
 	change := start(r)
@@ -81,17 +81,15 @@ func (s *Store) Extend(ctx context.Context, refs []store.Ref, lease time.Duratio
 				return err
 			}
 			if ok && old.State != store.Working {
-				out[i].Head, out[i].Err = old, store.ErrStale
+				out[i].Head, out[i].Err = old.Head, store.ErrStale
 			}
 			if out[i].Err != nil {
 				continue
 			}
-			h := old
-			h.Deadline = t.now.Add(lease)
-			if err := t.replaceHead(&old, &h); err != nil {
+			if err := t.setDeadline(&old, t.now.Add(lease)); err != nil {
 				return err
 			}
-			out[i].Head = h
+			out[i].Head = old.Head
 		}
 		return nil
 	})
@@ -180,7 +178,7 @@ func (s *Store) Position(ctx context.Context, id ulid.ULID, limit int) (ahead in
 		return 0, false, err
 	}
 	err = s.view(func(t *txn) error {
-		h, ok, err := t.head(id)
+		h, ok, err := t.row(id)
 		if err != nil {
 			return err
 		}
@@ -214,11 +212,11 @@ func (s *Store) Overdue(ctx context.Context, limit int) ([]store.Head, error) {
 				if timeAt(k[1:]).After(t.now) {
 					break
 				}
-				h, err := t.indexed(ulid.ULID(k[9:]))
+				r, err := t.indexed(ulid.ULID(k[9:]))
 				if err != nil {
 					return err
 				}
-				out = append(out, h)
+				out = append(out, r.Head)
 			}
 		}
 		return nil

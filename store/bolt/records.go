@@ -61,14 +61,23 @@ func (t *txn) insert(in *store.Insertion, out *store.Result) error {
 			return err
 		}
 	}
-	if err := t.replaceHead(nil, &h); err != nil {
+	if err := t.reindex(nil, &h); err != nil {
 		return err
 	}
-	if err := t.bucket(bucketSpecs).Put(h.ID[:], sealBlob(in.Spec)); err != nil {
+	if err := t.bucket(bucketSpecs).Put(h.ID[:], stored(in.Spec)); err != nil {
 		return err
 	}
 	out.Head = h
-	return t.emit(&h, in.Events, in.Deliveries)
+	return t.emit(&row{Head: h, spec: checksum(in.Spec)}, in.Events, in.Deliveries)
+}
+
+// stored is a value to put: bbolt gives nil for one that was put as nil in the same
+// transaction, as if it were not there.
+func stored(blob []byte) []byte {
+	if blob == nil {
+		return []byte{}
+	}
+	return blob
 }
 
 // existing answers an insertion whose idempotency key is taken.
@@ -81,7 +90,7 @@ func (t *txn) existing(id ulid.ULID, h *store.Head, out *store.Result) error {
 		out.Err = store.ErrKeyReused
 		return nil
 	}
-	out.Head, out.Existing = first, true
+	out.Head, out.Existing = first.Head, true
 	return nil
 }
 
@@ -127,27 +136,27 @@ func (s *Store) Get(ctx context.Context, id ulid.ULID) (store.Record, error) {
 		return r, err
 	}
 	err := s.view(func(t *txn) error {
-		h, ok, err := t.head(id)
+		w, ok, err := t.row(id)
 		if err != nil {
 			return err
 		}
 		if !ok {
 			return store.ErrNotFound
 		}
-		r.Head = h
-		if r.Spec, err = t.spec(id); err != nil {
+		r.Head = w.Head
+		if r.Spec, err = t.spec(&w); err != nil {
 			return err
 		}
 		if b := t.bucket(bucketOutcomes).Get(id[:]); b != nil {
-			r.Outcome, err = openBlob(b)
+			r.Outcome, err = openBlob(b, w.outcome)
 		}
 		return err
 	})
 	return r, err
 }
 
-func (t *txn) spec(id ulid.ULID) ([]byte, error) {
-	return openBlob(t.bucket(bucketSpecs).Get(id[:]))
+func (t *txn) spec(r *row) ([]byte, error) {
+	return openBlob(t.bucket(bucketSpecs).Get(r.ID[:]), r.spec)
 }
 
 // Apply implements [store.Records].
@@ -175,24 +184,24 @@ func (s *Store) Apply(ctx context.Context, changes []store.Change) ([]store.Resu
 	return out, nil
 }
 
-// current reads the head that ref names. When there is none at that version,
-// the result says so and ok is false.
-func (t *txn) current(ref store.Ref, out *store.Result) (h store.Head, ok bool, err error) {
-	h, ok, err = t.head(ref.ID)
+// current reads the row that ref names. When there is none at that version, the
+// result says so and ok is false.
+func (t *txn) current(ref store.Ref, out *store.Result) (r row, ok bool, err error) {
+	r, ok, err = t.row(ref.ID)
 	switch {
 	case err != nil:
-		return h, false, err
+		return r, false, err
 	case !ok:
 		out.Err = store.ErrNotFound
-	case h.Version != ref.Version:
-		out.Head, out.Err = h, store.ErrStale
+	case r.Version != ref.Version:
+		out.Head, out.Err = r.Head, store.ErrStale
 		ok = false
 	}
-	return h, ok, nil
+	return r, ok, nil
 }
 
-// apply makes a change from the head that it was made from.
-func (t *txn) apply(old *store.Head, c *store.Change, out *store.Result) error {
+// apply makes a change from the row that it was made from.
+func (t *txn) apply(old *row, c *store.Change, out *store.Result) error {
 	h := c.Head
 	h.Version = old.Version + 1
 	h.Owner, h.Created = old.Owner, old.Created
@@ -204,21 +213,24 @@ func (t *txn) apply(old *store.Head, c *store.Change, out *store.Result) error {
 	if out.Err = check(&h, old.Seq, c.Events, c.Deliveries); out.Err != nil {
 		return nil
 	}
-	if err := t.replaceHead(old, &h); err != nil {
+	if err := t.reindex(&old.Head, &h); err != nil {
 		return err
 	}
+	r := *old
+	r.Head = h
 	switch outcomes := t.bucket(bucketOutcomes); {
 	case h.State == store.Queued:
 		if err := outcomes.Delete(h.ID[:]); err != nil {
 			return err
 		}
 	case c.Outcome != nil:
-		if err := outcomes.Put(h.ID[:], sealBlob(c.Outcome)); err != nil {
+		r.outcome = checksum(c.Outcome)
+		if err := outcomes.Put(h.ID[:], c.Outcome); err != nil {
 			return err
 		}
 	}
 	out.Head = h
-	return t.emit(&h, c.Events, c.Deliveries)
+	return t.emit(&r, c.Events, c.Deliveries)
 }
 
 // Delete implements [store.Records].
@@ -236,7 +248,7 @@ func (s *Store) Delete(ctx context.Context, refs []store.Ref) ([]store.Result, e
 			if err := t.delete(&old); err != nil {
 				return err
 			}
-			out[i].Head = old
+			out[i].Head = old.Head
 		}
 		return nil
 	})
@@ -246,24 +258,26 @@ func (s *Store) Delete(ctx context.Context, refs []store.Ref) ([]store.Result, e
 	return out, nil
 }
 
-func (t *txn) delete(h *store.Head) error {
-	if err := t.replaceHead(h, nil); err != nil {
+func (t *txn) delete(r *row) error {
+	if err := t.reindex(&r.Head, nil); err != nil {
 		return err
 	}
-	for _, b := range []int{bucketSpecs, bucketOutcomes} {
-		if err := t.bucket(b).Delete(h.ID[:]); err != nil {
+	for _, b := range []int{bucketHeads, bucketSpecs, bucketOutcomes} {
+		if err := t.bucket(b).Delete(r.ID[:]); err != nil {
 			return err
 		}
 	}
-	if h.IdempotencyKey != "" {
-		if err := t.bucket(bucketKeys).Delete(idempotencyKey(h.Owner, h.IdempotencyKey)); err != nil {
+	if r.IdempotencyKey != "" {
+		if err := t.bucket(bucketKeys).Delete(idempotencyKey(r.Owner, r.IdempotencyKey)); err != nil {
 			return err
 		}
 	}
-	if err := t.deleteEvents(h.ID); err != nil {
-		return err
+	for _, pos := range r.events {
+		if err := t.bucket(bucketFeed).Delete(posKey(pos)); err != nil {
+			return err
+		}
 	}
-	return t.deleteSettled(h.ID)
+	return t.deleteSettled(r.ID)
 }
 
 // scan bounds how many records one call looks at to find those that match.
@@ -293,17 +307,13 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 				return nil
 			}
 			seen++
-			b, err := open(v)
-			if err != nil {
+			var r row
+			if err := readRow(k, v, &r); err != nil {
 				return err
 			}
-			h := store.Head{ID: ulid.ULID(k)}
-			if err := decodeHead(b, &h); err != nil {
-				return err
-			}
-			p.Next = h.ID
-			if matches(&h, &q) {
-				p.Heads = append(p.Heads, h)
+			p.Next = r.ID
+			if matches(&r.Head, &q) {
+				p.Heads = append(p.Heads, r.Head)
 			}
 		}
 		p.Next = ulid.ULID{}

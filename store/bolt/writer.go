@@ -131,23 +131,14 @@ func (w *writer) lead(s *Store, own *op) error {
 }
 
 // gather takes everything that waits. Those whom the commit before this one has
-// answered are about to call again: as long as more of them come, they are let, so
-// that this commit is theirs too. Nobody waits for those who do not come.
+// answered are about to call again, and are let, so that this commit is theirs too.
 func (w *writer) gather() []*op {
-	const rounds = 16
-	for seen, round := 0, 0; ; round++ {
-		runtime.Gosched()
-		w.mu.Lock()
-		if n := len(w.waiting); n == seen || round == rounds {
-			batch := w.waiting
-			w.waiting = make([]*op, 0, n)
-			w.mu.Unlock()
-			return batch
-		} else {
-			seen = n
-		}
-		w.mu.Unlock()
-	}
+	runtime.Gosched()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	batch := w.waiting
+	w.waiting = make([]*op, 0, len(batch))
+	return batch
 }
 
 // stop refuses new writes and waits for those on their way.

@@ -1,0 +1,100 @@
+package bolt
+
+import (
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/foreman-go/foreman/store"
+)
+
+func fullRow() row {
+	at := func(n int) time.Time { return time.Date(2026, 1, n, 3, 4, 5, 678_901_000, time.UTC) }
+	return row{
+		Head: store.Head{
+			Version: math.MaxUint64, Seq: 7, State: "paused", Owner: "o", Lane: "l", Kind: "k",
+			Labels: map[string]string{"a": "b", "": ""}, Priority: math.MinInt32, Attempt: 3, Worker: "w",
+			Created: at(1), RunAt: at(2), Started: at(3), Finished: at(4), Expires: at(5), Deadline: at(6),
+			IdempotencyKey: "key", Fingerprint: []byte{1}, Note: []byte("note"),
+		},
+		events: []uint64{1, 5, math.MaxUint64}, spec: 1, outcome: math.MaxUint32,
+	}
+}
+
+func TestRowRoundTrip(t *testing.T) {
+	for name, want := range map[string]row{"empty": {}, "full": fullRow()} {
+		t.Run(name, func(t *testing.T) {
+			var got row
+			require.NoError(t, decodeRow(appendRow(nil, &want), &got))
+			require.Equal(t, want, got)
+		})
+	}
+}
+
+func TestDeliveryRoundTrip(t *testing.T) {
+	want := store.Delivery{
+		Endpoint: "e", URL: "u", State: store.Pending, Attempt: 2,
+		Due: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), Log: []byte("log"),
+	}
+	var got store.Delivery
+	require.NoError(t, decodeDelivery(appendDelivery(nil, &want), &got))
+	require.Equal(t, want, got)
+}
+
+// Every single bit matters to the checksum.
+func TestADamagedValueIsNotOpened(t *testing.T) {
+	r := fullRow()
+	sealed := seal(appendRow(nil, &r))
+	_, err := open(sealed)
+	require.NoError(t, err)
+	for i := range sealed {
+		for bit := range 8 {
+			sealed[i] ^= 1 << bit
+			_, err := open(sealed)
+			require.ErrorIs(t, err, store.ErrDamaged)
+			sealed[i] ^= 1 << bit
+		}
+	}
+	for n := range sealed {
+		_, err := open(sealed[:n])
+		require.ErrorIs(t, err, store.ErrDamaged)
+	}
+}
+
+// What was not written by appendRow is refused, and never a panic.
+func FuzzDecodeRow(f *testing.F) {
+	r := fullRow()
+	f.Add(appendRow(nil, &r))
+	f.Add(appendRow(nil, &row{}))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var got, again row
+		if err := decodeRow(b, &got); err != nil {
+			require.True(t, errors.Is(err, store.ErrDamaged))
+			return
+		}
+		require.NoError(t, decodeRow(appendRow(nil, &got), &again))
+		require.Equal(t, got, again)
+	})
+}
+
+func TestKeysSortAsTheyShould(t *testing.T) {
+	increasing := [][]byte{
+		appendTime(nil, time.UnixMicro(-1)), appendTime(nil, time.UnixMicro(0)),
+		appendTime(nil, time.UnixMicro(1)), appendTime(nil, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)),
+	}
+	for i := range increasing[1:] {
+		require.Less(t, string(increasing[i]), string(increasing[i+1]))
+	}
+	require.True(t, timeAt(increasing[0]).Equal(time.UnixMicro(-1)))
+	last := ""
+	for _, p := range []int32{math.MaxInt32, 100, 1, 0, -1, -100, math.MinInt32} {
+		k := appendPriority(nil, p)
+		require.Greater(t, string(k), last, "higher priorities first")
+		require.Equal(t, p, priorityAt(k))
+		last = string(k)
+	}
+}
