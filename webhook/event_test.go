@@ -1,7 +1,9 @@
 package webhook_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -81,5 +83,25 @@ func TestEventBodyErrors(t *testing.T) {
 			_, err := e.MarshalJSON()
 			require.Error(t, err)
 		})
+	}
+}
+
+// The quick way and the general way write the same.
+func TestEventsAreWrittenAlike(t *testing.T) {
+	for _, e := range []webhook.Event{
+		{},
+		{JobID: "01J", State: "queued", Timestamp: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Model: "m", Sequence: 1},
+		{JobID: "01J", State: "working", PreviousState: "queued", Timestamp: time.Date(2026, 1, 2, 3, 4, 5, 678900000, time.FixedZone("", 3600)), Model: "qwen3:30b", Attempt: 12, Sequence: 1 << 60},
+		{Model: `quo"ted`}, {Model: `back\slash`}, {Model: "<&>"}, {Model: "umläut"}, {Model: "\x7f\x00"}, {Model: "a/b"},
+	} {
+		got, err := e.MarshalJSON()
+		require.NoError(t, err)
+		type plain webhook.Event
+		e.Timestamp = e.Timestamp.UTC()
+		var want bytes.Buffer
+		enc := json.NewEncoder(&want)
+		enc.SetEscapeHTML(false)
+		require.NoError(t, enc.Encode(plain(e)))
+		require.Equal(t, strings.TrimSpace(want.String()), string(got))
 	}
 }
