@@ -1,0 +1,24 @@
+// Package examples holds small complete programs, and this test that runs them.
+package examples_test
+
+import (
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestExamples(t *testing.T) {
+	for name, want := range map[string]string{
+		"submit":   "queued\nworking\ndone\n\"HELLO\"\n",
+		"mount":    "200 OK\nfinished: true\nlinks with the prefix: true\n",
+		"backend":  "done in attempt 2 {\"bytes\":21,\"pages\":3}\nbook.txt text/plain; charset=utf-8\npage 1\npage 2\npage 3\n",
+		"receiver": "1: queued\n2: working\n3: done\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := exec.CommandContext(t.Context(), "go", "run", "./"+name).CombinedOutput()
+			require.NoError(t, err, string(out))
+			require.Equal(t, want, string(out))
+		})
+	}
+}
