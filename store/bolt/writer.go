@@ -25,6 +25,7 @@ type writer struct {
 	waiting []*op
 	ops     sync.Pool
 	broken  error // once set, nothing is written any more; the leader's
+	commits int   // so far; the leader's
 }
 
 // op is one call's part of a transaction. run reports what becomes of the items
@@ -163,6 +164,7 @@ func (w *writer) commit(s *Store, batch []*op) error {
 			return err
 		}
 		defer func() { _ = tx.Rollback() }() // no effect after Commit
+		size := tx.Size()
 		t := &txn{tx: tx, now: now(), store: s}
 		for _, o := range batch {
 			if err := o.run(t); err != nil {
@@ -172,7 +174,13 @@ func (w *writer) commit(s *Store, batch []*op) error {
 		if err := t.flush(); err != nil {
 			return err
 		}
-		return tx.Commit()
+		if err := tx.Commit(); err != nil {
+			return err
+		}
+		if w.commits++; w.commits%releaseEvery == 0 {
+			release(s.db, size)
+		}
+		return nil
 	})
 	if errors.Is(err, syscall.ENOSPC) {
 		return fmt.Errorf("%w: store file %s: %w", store.ErrFull, s.path, err)
