@@ -56,9 +56,13 @@ func (a *attempt) stop(cause error) {
 	}
 }
 
+func (a *attempt) runTimeout() time.Duration {
+	return or(a.task.Spec.RunTimeout, a.f.o.RunTimeout)
+}
+
 // execute runs the backend and keeps what came of it.
 func (a *attempt) execute(ctx context.Context) {
-	ctx, cancelTimeout := deadlineOf(ctx, a.task.Spec.RunTimeout)
+	ctx, cancelTimeout := deadlineOf(ctx, a.runTimeout())
 	defer cancelTimeout()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -107,7 +111,7 @@ func (a *attempt) conclude(e *entry, now time.Time) (life, error) {
 	case errors.Is(a.stopped, errCancelRequested):
 		return l.stop(now, t)
 	}
-	fault := failureOf(a.stopped, a.err, e.Spec.RunTimeout)
+	fault := failureOf(a.stopped, a.err, a.runTimeout())
 	je := fault.jobError()
 	if fault.Type == BackendUnavailable {
 		return l.release(&je, now.Add(max(fault.After, a.f.unavailableDelay())), now, t)

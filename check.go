@@ -2,6 +2,7 @@ package foreman
 
 import (
 	"fmt"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -56,8 +57,8 @@ func (f *Foreman) check(s *Spec) error {
 		return err
 	}
 	for k, v := range s.Labels {
-		if k == "" {
-			return invalid("labels", "must have names that are not empty")
+		if k == "" || strings.Contains(k, "=") {
+			return invalid("labels", "must have names that are not empty and have no = in them")
 		}
 		if err := plainText("labels", k, maxLabelName); err != nil {
 			return err
@@ -77,6 +78,9 @@ func (f *Foreman) check(s *Spec) error {
 		}
 	} else if len(s.WebhookEvents) > 0 {
 		return invalid("webhook_events", "needs a state_webhook_url")
+	}
+	if s.inputChecked {
+		return nil
 	}
 	if err := strictjson.Check(s.Input, maxInputLevels); err != nil {
 		return invalid("input", "is not JSON that can be passed on: %v", err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/foreman-go/foreman/store"
@@ -15,11 +16,12 @@ type desk struct {
 	f     *Foreman
 	alarm alarm
 
+	down atomic.Bool // the backend is out of reach
+
 	mu       sync.Mutex
 	slots    []*slot
 	calls    []*call              // of Do that wait, in order
 	left     map[string]time.Time // when a lane with work was last left by its slot
-	down     bool                 // the backend is out of reach
 	draining bool                 // nothing begins any more
 }
 
@@ -105,7 +107,7 @@ func (d *desk) prepare(s *slot, lanes []store.Lane) int {
 	}
 	delete(d.left, lane)
 	d.admit(s)
-	if d.down || !slices.ContainsFunc(lanes, func(l store.Lane) bool { return l.Name == lane }) {
+	if d.down.Load() || !slices.ContainsFunc(lanes, func(l store.Lane) bool { return l.Name == lane }) {
 		return 0
 	}
 	return s.want()
@@ -134,7 +136,7 @@ func (d *desk) demands(s *slot, lanes []store.Lane) []demand {
 		}
 		o.since = earlier(o.since, n.since)
 	}
-	if !d.down {
+	if !d.down.Load() {
 		for _, l := range lanes {
 			add(demand{lane: l.Name, priority: int(l.Priority), since: l.Since})
 		}
@@ -294,16 +296,8 @@ func (d *desk) reopen() {
 
 // setDown says whether the backend is out of reach; no job is claimed while it is.
 func (d *desk) setDown(down bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.down = down
+	d.down.Store(down)
 	if !down {
 		d.wake()
 	}
-}
-
-func (d *desk) isDown() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.down
 }

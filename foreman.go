@@ -79,7 +79,9 @@ func (f *Foreman) Close() error {
 		<-ran
 	}
 	f.sender.Close()
-	return f.closeStore()
+	err := f.closeStore()
+	f.hub.wakeAll() // to find the store closed
+	return err
 }
 
 // now is the one place that time comes from, at the resolution that is kept.

@@ -59,7 +59,7 @@ type Spec struct {
 	// MaxAttempts is 0, [Options.MaxAttempts] is used.
 	MaxAttempts int
 	// Labels are for finding jobs again: at most 16, with names of 1 to 63
-	// bytes and values of at most 255.
+	// bytes, without =, and values of at most 255.
 	Labels map[string]string
 
 	// Owner is whose job it is, at most 128 bytes. The handler sets it from the
@@ -68,14 +68,17 @@ type Spec struct {
 	// IdempotencyKey makes a repeated Submit return the first job: it belongs
 	// to the owner until that job is removed. At most 255 bytes.
 	IdempotencyKey string
-	// BaseURL stands before every link that webhooks of this job hand out. The
-	// handler sets it from the request. If BaseURL is empty, [Options.BaseURL]
-	// is used.
+	// BaseURL stands before every link that webhooks of this job hand out. If
+	// BaseURL is empty, [Options.BaseURL] is used; the handler takes the base of
+	// the request if that is empty too.
 	BaseURL string
 
 	// fingerprint stands for what was asked for under IdempotencyKey; the
 	// handler hashes the request body. If it is nil, the spec is hashed.
 	fingerprint []byte
+	// inputChecked says that the handler has checked Input, as a part of the
+	// body that it came in.
+	inputChecked bool
 }
 
 // Job is what is known of a job at one moment.

@@ -67,7 +67,7 @@ func (f *Foreman) entry(ctx context.Context, id ulid.ULID) (entry, error) {
 func (f *Foreman) queueStatus(j *Job, h *store.Head) *QueueStatus {
 	switch {
 	case !h.RunAt.After(f.now()):
-		if f.desk.isDown() {
+		if f.desk.down.Load() {
 			return &QueueStatus{WaitingFor: "backend"}
 		}
 		return &QueueStatus{WaitingFor: "slot"}
@@ -113,21 +113,25 @@ func (f *Foreman) OpenArtifact(ctx context.Context, id ulid.ULID, name string) (
 	if err != nil {
 		return nil, Artifact{}, err
 	}
+	return f.openArtifact(ctx, &e, name)
+}
+
+func (f *Foreman) openArtifact(ctx context.Context, e *entry, name string) (io.ReadSeekCloser, Artifact, error) {
 	for i := range e.Artifacts {
 		a := &e.Artifacts[i]
 		if a.Name != name {
 			continue
 		}
 		if a.Removed {
-			return nil, *a, fmt.Errorf("%w: artifact %s of job %s was kept until %s", ErrGone, name, id, e.artifactsExpire.Format(time.RFC3339))
+			return nil, *a, fmt.Errorf("%w: artifact %s of job %s was kept for its time, which is over", ErrGone, name, e.ID)
 		}
 		r, err := f.o.Artifacts.Open(ctx, artifactKey(&e.Job, a))
 		if err != nil {
-			return nil, *a, fmt.Errorf("artifact %s of job %s: %w", name, id, fromArtifact(err))
+			return nil, *a, fmt.Errorf("artifact %s of job %s: %w", name, e.ID, fromArtifact(err))
 		}
 		return r, *a, nil
 	}
-	return nil, Artifact{}, fmt.Errorf("%w: job %s has no artifact %q", ErrNotFound, id, clip(name, 128))
+	return nil, Artifact{}, fmt.Errorf("%w: job %s has no artifact %q", ErrNotFound, e.ID, clip(name, 128))
 }
 
 // Cancel cancels a queued job at once. It asks a running one to stop, by ending the

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/foreman-go/foreman/artifact"
@@ -79,9 +80,10 @@ type Options struct {
 	// Webhook is about webhooks.
 	Webhook WebhookOptions
 
-	// BaseURL stands before the links in webhooks of jobs that were not submitted
-	// through a handler, such as https://jobs.example.com/api. If BaseURL is
-	// empty, links begin with /jobs.
+	// BaseURL stands before the links in webhooks, such as
+	// https://jobs.example.com/api. If BaseURL is empty, these are as they would
+	// be in the answer to the request that submitted the job; without a request,
+	// they begin with /jobs.
 	BaseURL string
 	// TrustForwarded makes the handler believe X-Forwarded-Proto,
 	// X-Forwarded-Host and X-Forwarded-Prefix for the links it hands out. Set it
@@ -139,6 +141,7 @@ func (o *Options) filled() Options {
 	f.MaxResult = or(f.MaxResult, 1<<20)
 	f.MaxArtifact = or(f.MaxArtifact, 1<<30)
 	f.MaxArtifacts = or(f.MaxArtifacts, 64)
+	f.BaseURL = strings.TrimRight(f.BaseURL, "/")
 	f.Webhook.Timeout = or(f.Webhook.Timeout, 15*time.Second)
 	if f.Webhook.Schedule == nil {
 		f.Webhook.Schedule = webhook.DefaultSchedule()

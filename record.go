@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/foreman-go/foreman/artifact"
@@ -46,8 +47,79 @@ type note struct {
 	Error            *Error     `json:"error,omitempty"`
 }
 
-func joinLine(line any, rest []byte) ([]byte, error) {
-	b, err := json.Marshal(line)
+// Most notes and specs have nothing to say but this, so it need not go through
+// reflection.
+const (
+	plainStart = `{"max_attempts":`
+	plainEnd   = `}`
+)
+
+func encodePlain(maxAttempts int) []byte {
+	b := make([]byte, 0, len(plainStart)+4)
+	b = strconv.AppendInt(append(b, plainStart...), int64(maxAttempts), 10)
+	return append(b, plainEnd...)
+}
+
+func decodePlain(b []byte) (maxAttempts int, ok bool) {
+	rest, ok := bytes.CutPrefix(b, []byte(plainStart))
+	if !ok {
+		return 0, false
+	}
+	digits, ok := bytes.CutSuffix(rest, []byte(plainEnd))
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.Atoi(string(digits))
+	return n, err == nil
+}
+
+func (n *note) encode() ([]byte, error) {
+	if *n == (note{MaxAttempts: n.MaxAttempts}) {
+		return encodePlain(n.MaxAttempts), nil
+	}
+	return json.Marshal(n)
+}
+
+func (n *note) decode(b []byte) (err error) {
+	var ok bool
+	if n.MaxAttempts, ok = decodePlain(b); ok {
+		return nil
+	}
+	return json.Unmarshal(b, n)
+}
+
+func (k *keptSpec) encode() ([]byte, error) {
+	if k.plain() {
+		return encodePlain(k.MaxAttempts), nil
+	}
+	return json.Marshal(k)
+}
+
+func (k *keptSpec) plain() bool {
+	return k.WebhookURL == "" && len(k.WebhookEvents) == 0 && k.RunAt == nil &&
+		k.QueueTimeout == 0 && k.RunTimeout == 0 && k.BaseURL == ""
+}
+
+func (k *keptSpec) decode(b []byte) (err error) {
+	var ok bool
+	if k.MaxAttempts, ok = decodePlain(b); ok {
+		return nil
+	}
+	return json.Unmarshal(b, k)
+}
+
+func (k *keptOutcome) encode() ([]byte, error) { return json.Marshal(k) }
+
+func (k *keptOutcome) decode(b []byte) error { return json.Unmarshal(b, k) }
+
+// line is the first line of a spec or an outcome.
+type line interface {
+	encode() ([]byte, error)
+	decode([]byte) error
+}
+
+func joinLine(l line, rest []byte) ([]byte, error) {
+	b, err := l.encode()
 	if err != nil {
 		return nil, err
 	}
@@ -55,19 +127,19 @@ func joinLine(line any, rest []byte) ([]byte, error) {
 	return append(append(append(out, b...), '\n'), rest...), nil
 }
 
-func cutLine(b []byte, line any) (rest []byte, err error) {
+func cutLine(b []byte, l line) (rest []byte, err error) {
 	first, rest, ok := bytes.Cut(b, []byte{'\n'})
 	if !ok {
 		return nil, fmt.Errorf("%w: a record has no first line", store.ErrDamaged)
 	}
-	if err := json.Unmarshal(first, line); err != nil {
+	if err := l.decode(first); err != nil {
 		return nil, fmt.Errorf("%w: %w", store.ErrDamaged, err)
 	}
 	return rest, nil
 }
 
 func encodeSpec(s *Spec) ([]byte, error) {
-	return joinLine(keptSpec{
+	return joinLine(&keptSpec{
 		WebhookURL: s.StateWebhookURL, WebhookEvents: s.WebhookEvents, RunAt: pointer(s.RunAt),
 		QueueTimeout: s.QueueTimeout, RunTimeout: s.RunTimeout, MaxAttempts: s.MaxAttempts, BaseURL: s.BaseURL,
 	}, s.Input)
@@ -82,7 +154,7 @@ type entry struct {
 // fromHead reads what a head tells of a job.
 func fromHead(h store.Head) (entry, error) {
 	var n note
-	if err := json.Unmarshal(h.Note, &n); err != nil {
+	if err := n.decode(h.Note); err != nil {
 		return entry{}, fmt.Errorf("%w: job %s: %w", store.ErrDamaged, h.ID, err)
 	}
 	return entry{head: h, Job: Job{
@@ -144,11 +216,12 @@ func (e *entry) setLife(l life) error {
 	h.State, h.Attempt, h.RunAt = store.State(l.state), l.attempt, l.runAt
 	h.Started, h.Finished, h.Expires, h.Deadline = l.startedAt, l.finishedAt, l.expiresAt, l.deadline
 	h.Seq, h.Worker = e.Sequence, ""
-	var err error
-	h.Note, err = json.Marshal(note{
+	n := note{
 		MaxAttempts: e.Spec.MaxAttempts, CancelRequested: pointer(l.cancelRequested),
 		ArtifactsExpire: pointer(l.artifactsExpire), ArtifactsRemoved: e.artifactsRemoved, Error: l.err,
-	})
+	}
+	var err error
+	h.Note, err = n.encode()
 	return err
 }
 
@@ -157,7 +230,7 @@ func (e *entry) outcome() ([]byte, error) {
 	for _, a := range e.Artifacts {
 		k.Artifacts = append(k.Artifacts, keptArtifact{a.Info, a.run})
 	}
-	return joinLine(k, e.Result)
+	return joinLine(&k, e.Result)
 }
 
 // pointer is nil for the zero time, which JSON would otherwise spell out.

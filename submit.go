@@ -25,7 +25,6 @@ func (f *Foreman) Submit(ctx context.Context, s Spec) (*Job, error) {
 // submit also tells whether the job is that of an earlier call.
 func (f *Foreman) submit(ctx context.Context, s Spec) (job *Job, replayed bool, err error) {
 	s.MaxAttempts = or(s.MaxAttempts, f.o.MaxAttempts)
-	s.RunTimeout = or(s.RunTimeout, f.o.RunTimeout)
 	s.BaseURL = or(s.BaseURL, f.o.BaseURL)
 	if len(s.Input) == 0 {
 		s.Input = []byte("null")

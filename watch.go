@@ -59,8 +59,14 @@ type Event struct {
 // output wait in a buffer of 1 MiB for each watcher; one that is too slow finds a
 // [GapEvent] in place of what was dropped, and slows nobody.
 func (f *Foreman) Watch(ctx context.Context, id ulid.ULID, after uint64) iter.Seq2[Event, error] {
+	return f.watch(ctx, id, after, nil)
+}
+
+// watch is Watch with an event of no type whenever tick gives something while
+// there is nothing else to tell.
+func (f *Foreman) watch(ctx context.Context, id ulid.ULID, after uint64, tick <-chan time.Time) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		w := f.hub.watch(id)
+		w := f.hub.watch(id, true)
 		defer f.hub.leave(id, w)
 		for {
 			live := w.take()
@@ -82,6 +88,10 @@ func (f *Foreman) Watch(ctx context.Context, id ulid.ULID, after uint64) iter.Se
 			}
 			select {
 			case <-w.news:
+			case <-tick:
+				if !yield(Event{}, nil) {
+					return
+				}
 			case <-ctx.Done():
 				yield(Event{}, ctx.Err())
 				return
@@ -160,8 +170,10 @@ type hub struct {
 
 func (h *hub) init() { h.watchers = map[ulid.ULID]map[*watcher]struct{}{} }
 
-func (h *hub) watch(id ulid.ULID) *watcher {
-	w := &watcher{news: make(chan struct{}, 1)}
+// watch adds a watcher of the changes of state of a job and, if it wants all, of its
+// progress and output.
+func (h *hub) watch(id ulid.ULID, all bool) *watcher {
+	w := &watcher{news: make(chan struct{}, 1), all: all}
 	h.watching.Add(1)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -187,9 +199,30 @@ func (h *hub) changed(id ulid.ULID) {
 	h.each(id, func(w *watcher) { w.wake() })
 }
 
+// maxWatchers is how many may watch jobs before the handler lets nobody wait or
+// stream any more.
+const maxWatchers = 10_000
+
+func (h *hub) full() bool { return h.watching.Load() >= maxWatchers }
+
+// wakeAll makes every watcher look at the store again.
+func (h *hub) wakeAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, watchers := range h.watchers {
+		for w := range watchers {
+			w.wake()
+		}
+	}
+}
+
 // tell passes on an event that is not stored.
 func (h *hub) tell(e Event) {
-	h.each(e.JobID, func(w *watcher) { w.add(e) })
+	h.each(e.JobID, func(w *watcher) {
+		if w.all {
+			w.add(e)
+		}
+	})
 }
 
 func (h *hub) each(id ulid.ULID, fn func(*watcher)) {
@@ -206,6 +239,7 @@ func (h *hub) each(id ulid.ULID, fn func(*watcher)) {
 // watcher is one who watches a job.
 type watcher struct {
 	news chan struct{} // holds at most one token
+	all  bool          // wants what is not stored too
 	mu   sync.Mutex
 	live []Event
 	size int // bytes of live

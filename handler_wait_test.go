@@ -1,0 +1,22 @@
+package foreman
+
+import (
+	"testing"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/stretchr/testify/require"
+)
+
+// Whoever waits for the end is not woken by every word of the output.
+func TestOutputDoesNotWakeWhoeverWaits(t *testing.T) {
+	var h hub
+	h.init()
+	id := ulid.Make()
+	w := h.watch(id, false)
+	defer h.leave(id, w)
+	h.tell(Event{Type: OutputEvent, JobID: id, Output: []byte("x")})
+	require.Empty(t, w.news)
+	require.Empty(t, w.take())
+	h.changed(id)
+	require.Len(t, w.news, 1)
+}
