@@ -1,0 +1,88 @@
+package ollama_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+
+	"github.com/foreman-go/foreman"
+	"github.com/foreman-go/foreman/internal/ollamatest"
+	"github.com/foreman-go/foreman/ollama"
+)
+
+// A job and a caller that waits, through the same queue to one model server.
+func Example() {
+	server, err := ollamatest.Start(nil) // in place of a real Ollama
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	dir, err := os.MkdirTemp("", "foreman")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+
+	backend, err := ollama.New(&ollama.Options{URL: server.URL()}) // nil for the usual address
+	if err != nil {
+		log.Fatal(err)
+	}
+	f, err := foreman.New(backend, &foreman.Options{Dir: dir})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	go f.Run(context.Background())
+
+	mux := http.NewServeMux()
+	mux.Handle("/api/", backend.Handler(f)) // for clients of Ollama
+	front := httptest.NewServer(mux)
+	defer front.Close()
+
+	// A job: nobody has to wait for it, though this program does.
+	ctx := context.Background()
+	job, err := f.Submit(ctx, foreman.Spec{
+		Model: "llama3",
+		Input: json.RawMessage(`{"messages":[{"role":"user","content":"work for later"}]}`),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for event, err := range f.Watch(ctx, job.ID, 0) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if event.Type == foreman.StateEvent {
+			fmt.Println(event.State)
+		}
+	}
+
+	// A caller that waits, as any client of Ollama does.
+	resp, err := http.Post(front.URL+"/api/chat", "application/json",
+		strings.NewReader(`{"model":"llama3","stream":false,"messages":[{"role":"user","content":"work for now"}]}`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var answer struct{ Message struct{ Content string } }
+	if err := json.Unmarshal(body, &answer); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(resp.Status, answer.Message.Content)
+
+	// Output:
+	// queued
+	// working
+	// done
+	// 200 OK work for now
+}

@@ -1,0 +1,29 @@
+package ollama
+
+import (
+	"encoding/json"
+	"io"
+)
+
+// ParseURL is for the tests of the forms of OLLAMA_HOST.
+func ParseURL(s string) (string, error) {
+	u, err := parseURL(s)
+	if err != nil {
+		return "", err
+	}
+	return u.String(), nil
+}
+
+// NewCall is for the tests of what an input becomes.
+func NewCall(input []byte, model string) (path string, body []byte, err error) {
+	c, err := newCall(input, model)
+	if err != nil {
+		return "", nil, err
+	}
+	return c.path, c.body, nil
+}
+
+// ReadStream is for the tests of what the lines of a stream become.
+func ReadStream(r io.Reader, most int64, tell func(string)) (json.RawMessage, error) {
+	return readStream(r, most, tell)
+}

@@ -1,0 +1,93 @@
+package ollama
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+
+	"github.com/foreman-go/foreman"
+)
+
+const (
+	userAgent = "foreman"
+	// completion is the name of the artifact that an answer becomes.
+	completion = "completion"
+)
+
+// Run sends the input of a job to Ollama. An input with messages is for /api/chat,
+// one with input and no prompt for /api/embed, any other for /api/generate. It is
+// sent byte for byte, but that the model of the job is put into it if it names none;
+// it is streamed, as by Ollama itself, unless it says "stream": false.
+//
+// Text is written to the task as it comes, thinking included. The whole answer, in
+// the form that it has with "stream": false, becomes the artifact completion, of type
+// application/json, and the result; if it is too large for that, the result is
+// {"model": the model, "artifact": "completion"}.
+//
+// What Ollama refuses with a 4xx status, and an input that cannot be sent, is
+// permanent; a 5xx status and an error amid a stream are passing. An answer without
+// its end is [foreman.Incomplete]. A server that cannot be connected to is
+// [foreman.Unavailable]. When ctx ends Run returns its cause, wrapped.
+func (b *Backend) Run(ctx context.Context, t *foreman.Task) error {
+	err := b.run(ctx, t)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("ollama: %w", context.Cause(ctx))
+	}
+	return err
+}
+
+func (b *Backend) run(ctx context.Context, t *foreman.Task) error {
+	c, err := newCall(t.Spec.Input, t.Spec.Model)
+	if err != nil {
+		return foreman.Permanent(err)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url.JoinPath(c.path).String(), bytes.NewReader(c.body))
+	if err != nil {
+		return foreman.Permanent(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("User-Agent", userAgent)
+	resp, err := b.transport.RoundTrip(r)
+	if err != nil {
+		return b.sendingFailed(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return refused(resp)
+	}
+	tell := func(text string) { _, _ = io.WriteString(t, text) } // a Task never fails to be written to
+	var answer json.RawMessage
+	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "application/x-ndjson" {
+		answer, err = readStream(resp.Body, b.maxAnswer, tell)
+	} else {
+		answer, err = readWhole(resp.Body, b.maxAnswer, c.path, tell)
+	}
+	if err != nil {
+		return err
+	}
+	return keep(t, answer)
+}
+
+// keep makes an answer the output of a job.
+func keep(t *foreman.Task, answer json.RawMessage) error {
+	_, err := t.Artifact(completion, "application/json", bytes.NewReader(answer))
+	if errors.Is(err, foreman.ErrTooLarge) {
+		return tooLong("the answer cannot be kept: %w", err)
+	}
+	if err != nil {
+		return fmt.Errorf("the answer cannot be kept: %w", err)
+	}
+	err = t.SetResult(answer)
+	if errors.Is(err, foreman.ErrTooLarge) {
+		err = t.SetResult(map[string]string{"model": t.Spec.Model, "artifact": completion})
+	}
+	if err != nil {
+		return fmt.Errorf("the answer cannot be the result: %w", err)
+	}
+	return nil
+}
