@@ -1,0 +1,125 @@
+package daemon
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/knadh/koanf/v2"
+)
+
+// config is what foremand has been told. The list of settings says what each field
+// is for.
+type config struct {
+	addr           string
+	data           string
+	dataGiven      bool // data is not just the default
+	dev            bool
+	ollama         string
+	slots          int
+	perSlot        int
+	webhookSecret  string
+	webhookAllow   []netip.Prefix
+	tokensFile     string
+	jobTTL         time.Duration // negative for ever
+	artifactTTL    time.Duration // negative for as long as the job
+	publicURL      string
+	trustForwarded bool
+	logFormat      string
+	file           string
+	version        bool // only the version was asked for
+}
+
+// layer is one place that settings come from.
+type layer struct {
+	values *koanf.Koanf
+	name   func(key string) string // what a setting is called there
+}
+
+// load makes a config of the arguments, of the environment in the form of
+// [os.Environ], and of the file that one of these names. A flag counts before a
+// variable, and a variable before the file; what is wrong anywhere is an error. The
+// error is [flag.ErrHelp] if help was asked for. Otherwise it names the setting and
+// where it is, and has the value of none that is secret.
+func load(args, environ []string) (*config, error) {
+	c := &config{}
+	settings := c.settings(environ)
+	for _, s := range settings {
+		if err := s.set(s.standard); err != nil {
+			return nil, fmt.Errorf("OLLAMA_HOST: %w", err) // no other default can be wrong
+		}
+	}
+	flags, version, err := readFlags(args, settings)
+	if err != nil {
+		return nil, err
+	}
+	c.version = version
+	variables, err := readVariables(environ)
+	if err != nil {
+		return nil, err
+	}
+	layers := []layer{variables, flags}
+	if path := configFile(flags, variables); path != "" {
+		file, err := readFile(path)
+		if err != nil {
+			return nil, err
+		}
+		layers = slices.Insert(layers, 0, file)
+	}
+	for _, l := range layers {
+		if err := l.apply(settings); err != nil {
+			return nil, err
+		}
+		c.dataGiven = c.dataGiven || l.values.Exists("data")
+	}
+	return c, c.check()
+}
+
+// configFile is what the first layer that has a say names as the config file.
+func configFile(layers ...layer) string {
+	for _, l := range layers {
+		if l.values.Exists("config") {
+			return l.values.String("config")
+		}
+	}
+	return ""
+}
+
+// apply sets what a layer says.
+func (l layer) apply(settings []setting) error {
+	var unknown []string
+	for _, key := range l.values.Keys() {
+		i := slices.IndexFunc(settings, func(s setting) bool { return s.name == key })
+		if i < 0 {
+			unknown = append(unknown, l.name(key))
+			continue
+		}
+		text, err := settings[i].text(l.values.Get(key))
+		if err == nil {
+			err = settings[i].set(text)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.name(key), err)
+		}
+	}
+	if len(unknown) > 0 {
+		return fmt.Errorf("%s: there is no such setting; foremand -h lists them all", strings.Join(unknown, ", "))
+	}
+	return nil
+}
+
+// check finds settings that do not go together.
+func (c *config) check() error {
+	loopback := onLoopback(c.addr)
+	switch {
+	case c.version:
+		return nil
+	case c.dev && !loopback:
+		return fmt.Errorf("-dev listens on loopback only, and -addr is %s; leave out one of the two", c.addr)
+	case !loopback && c.tokensFile == "":
+		return fmt.Errorf("-addr %s can be reached from other machines, and there are no tokens to tell who may use it; %s", c.addr, tokensHowTo())
+	}
+	return nil
+}

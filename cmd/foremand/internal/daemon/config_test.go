@@ -1,0 +1,195 @@
+package daemon
+
+import (
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// inFile writes a config file and returns its path.
+func inFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "foreman.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestLoadDefaults(t *testing.T) {
+	c, err := load(nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, &config{
+		addr: "127.0.0.1:8470", data: "foreman-data", ollama: "127.0.0.1:11434",
+		slots: 1, perSlot: 1, jobTTL: 168 * time.Hour, artifactTTL: 72 * time.Hour, logFormat: "text",
+	}, c)
+}
+
+func TestLoadEverywhere(t *testing.T) {
+	want := &config{
+		addr: "localhost:1", data: "d", dataGiven: true, dev: true, ollama: "http://gpu:80/x",
+		slots: 2, perSlot: 3, webhookSecret: "012345",
+		webhookAllow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+		tokensFile:   "t", jobTTL: -1, artifactTTL: time.Hour,
+		publicURL: "https://jobs.example.com/x", trustForwarded: true, logFormat: "json",
+	}
+	flags := []string{
+		"-addr", "localhost:1", "-data", "d", "-dev", "-ollama", "http://gpu:80/x", "-slots", "2", "-per-slot=3",
+		"-webhook-secret", "012345", "-webhook-allow", "10.0.0.0/8, ::1/128", "-tokens-file", "t",
+		"-job-ttl", "0", "-artifact-ttl", "1h", "-public-url", "https://jobs.example.com/x/", "-trust-forwarded", "--log-format", "json",
+	}
+	variables := []string{
+		"FOREMAN_ADDR=localhost:1", "FOREMAN_DATA=d", "FOREMAN_DEV=true", "FOREMAN_OLLAMA=http://gpu:80/x", "FOREMAN_SLOTS=2", "FOREMAN_PER_SLOT=3",
+		"FOREMAN_WEBHOOK_SECRET=012345", "FOREMAN_WEBHOOK_ALLOW=10.0.0.0/8,::1/128", "FOREMAN_TOKENS_FILE=t",
+		"FOREMAN_JOB_TTL=0", "FOREMAN_ARTIFACT_TTL=1h", "FOREMAN_PUBLIC_URL=https://jobs.example.com/x", "FOREMAN_TRUST_FORWARDED=1", "FOREMAN_LOG_FORMAT=json",
+	}
+	const file = `
+addr: localhost:1
+data: d
+dev: true
+ollama: http://gpu:80/x
+slots: 2
+per-slot: 3
+webhook-secret: "012345"
+webhook-allow: [10.0.0.0/8, "::1/128"]
+tokens-file: t
+job-ttl: 0
+artifact-ttl: 1h
+public-url: https://jobs.example.com/x
+trust-forwarded: true
+log-format: json
+`
+	t.Run("flags", func(t *testing.T) {
+		c, err := load(flags, nil)
+		require.NoError(t, err)
+		require.Equal(t, want, c)
+	})
+	t.Run("variables", func(t *testing.T) {
+		c, err := load(nil, variables)
+		require.NoError(t, err)
+		require.Equal(t, want, c)
+	})
+	t.Run("file", func(t *testing.T) {
+		w := *want
+		w.file = inFile(t, file)
+		c, err := load([]string{"-config", w.file}, nil)
+		require.NoError(t, err)
+		require.Equal(t, &w, c)
+	})
+	t.Run("every setting is in this test", func(t *testing.T) {
+		require.Len(t, new(config).settings(nil), len(variables)+1, "all, and config")
+	})
+}
+
+func TestLoadPrecedence(t *testing.T) {
+	file := inFile(t, "slots: 2\nper-slot: 2\ndata: from-file\nollama: file:1\n")
+	environ := []string{"FOREMAN_CONFIG=" + file, "FOREMAN_SLOTS=3", "FOREMAN_PER_SLOT=3", "OLLAMA_HOST=host:1", "PATH=/bin"}
+	c, err := load([]string{"-slots", "4"}, environ)
+	require.NoError(t, err)
+	require.Equal(t, 4, c.slots, "the flag")
+	require.Equal(t, 3, c.perSlot, "the variable")
+	require.Equal(t, "from-file", c.data, "the file")
+	require.True(t, c.dataGiven)
+	require.Equal(t, "file:1", c.ollama)
+
+	other := inFile(t, "data: other\n")
+	c, err = load([]string{"-config", other}, environ)
+	require.NoError(t, err)
+	require.Equal(t, "other", c.data, "of the file that the flag names")
+	require.Equal(t, "host:1", c.ollama, "the default")
+
+	c, err = load([]string{"-config", ""}, environ)
+	require.NoError(t, err)
+	require.Equal(t, "foreman-data", c.data, "no file at all")
+
+	_, err = load([]string{"-slots", "4"}, append(environ, "FOREMAN_SLOTS=none"))
+	require.ErrorContains(t, err, "FOREMAN_SLOTS", "a wrong value is wrong though another counts")
+}
+
+func TestLoadErrors(t *testing.T) {
+	tests := []struct {
+		name    string
+		args    []string
+		environ []string
+		file    string
+		want    string // what the error has in it
+	}{
+		{name: "unknown flag", args: []string{"-slot", "1"}, want: "-slot"},
+		{name: "flag without value", args: []string{"-slots"}, want: "-slots"},
+		{name: "word that is no flag", args: []string{"-webhook-secret", "one", "two"}, want: "argument 3 is neither"},
+		{name: "boolean flag with a word", args: []string{"-dev", "true"}, want: "argument 2 is neither"},
+		{name: "unknown variables", environ: []string{"FOREMAN_SLOT=1", "FOREMAN_X_Y=2"}, want: "FOREMAN_SLOT, FOREMAN_X_Y: there is no such setting"},
+		{name: "version is a flag only", environ: []string{"FOREMAN_VERSION=1"}, want: "FOREMAN_VERSION"},
+		{name: "unknown keys", file: "slot: 1\nmodels: {a: 1}\n", want: "models.a"},
+		{name: "file in a file", file: "config: x\n", want: "config: a config file cannot name another"},
+		{name: "no file", args: []string{"-config", "/nowhere/at/all"}, want: "/nowhere/at/all"},
+		{name: "not YAML", file: "slots: 1\n  : hush-hush\n", want: "line "},
+		{name: "not a mapping", file: "hush-hush", want: "cannot be read as YAML"},
+		{name: "a setting twice", file: "slots: 1\nslots: 2\n", want: "line 2 cannot be read"},
+		{name: "secret that is a number", file: "webhook-secret: 0123456\n", want: "webhook-secret: must be text"},
+		{name: "no value", file: "webhook-secret:\n", want: "webhook-secret: has no value"},
+		{name: "mapping for a value", file: "slots: {}\n", want: "slots: must be a whole number"},
+		{name: "fraction", file: "slots: 1.5\n", want: "slots: must be a whole number"},
+		{name: "list with a number", file: "webhook-allow: [1]\n", want: "webhook-allow: must be a list of texts"},
+		{name: "slots", args: []string{"-slots", "0"}, want: `-slots: must be a whole number from 1 to 256, and is "0"`},
+		{name: "per-slot", environ: []string{"FOREMAN_PER_SLOT="}, want: `FOREMAN_PER_SLOT: must be a whole number from 1 to 1024, and is ""`},
+		{name: "dev", args: []string{"-dev=perhaps"}, want: "-dev: must be true or false"},
+		{name: "addr without port", args: []string{"-addr", "127.0.0.1"}, want: "-addr: must be HOST:PORT"},
+		{name: "addr with a wrong port", args: []string{"-addr", "127.0.0.1:70000"}, want: "-addr: must be HOST:PORT"},
+		{name: "job-ttl", args: []string{"-job-ttl", "168"}, want: "-job-ttl: must be a duration"},
+		{name: "job-ttl below 0", args: []string{"-job-ttl", "-1h"}, want: "-job-ttl: must be a duration"},
+		{name: "log-format", args: []string{"-log-format", "xml"}, want: "-log-format: must be text or json"},
+		{name: "webhook-allow", args: []string{"-webhook-allow", "10.0.0.1"}, want: "-webhook-allow: must be ranges"},
+		{name: "public-url", args: []string{"-public-url", "jobs.example.com"}, want: "-public-url: must be an http or https URL"},
+		{name: "public-url with a password", args: []string{"-public-url", "https://a:hush-hush@b"}, want: "-public-url: must be"},
+		{name: "ollama", args: []string{"-ollama", "ftp://gpu"}, want: "-ollama: "},
+		{name: "OLLAMA_HOST", environ: []string{"OLLAMA_HOST=ftp://hush-hush"}, want: "OLLAMA_HOST: "},
+		{name: "webhook-secret", args: []string{"-webhook-secret", "whsec_hush-hush"}, want: "-webhook-secret: "},
+		{name: "dev off loopback", args: []string{"-dev", "-addr", "0.0.0.0:8470", "-tokens-file", "t"}, want: "-dev listens on loopback only"},
+		{name: "off loopback", args: []string{"-addr", ":8470"}, want: "-tokens-file"},
+		{name: "off loopback by name", args: []string{"-addr", "gpu.example.com:8470"}, want: "-tokens-file"},
+		{name: "off loopback in IPv6", args: []string{"-addr", "[::]:8470"}, want: "-tokens-file"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.file != "" {
+				tt.environ = append(tt.environ, "FOREMAN_CONFIG="+inFile(t, tt.file))
+			}
+			_, err := load(tt.args, tt.environ)
+			require.ErrorContains(t, err, tt.want)
+			require.NotContains(t, err.Error(), "hush", "no secret")
+			require.NotContains(t, err.Error(), "0123456", "no secret")
+		})
+	}
+}
+
+func TestLoadHelp(t *testing.T) {
+	for _, arg := range []string{"-h", "--help"} {
+		_, err := load([]string{arg}, nil)
+		require.ErrorIs(t, err, flag.ErrHelp)
+	}
+}
+
+func TestLoadAccepts(t *testing.T) {
+	for _, args := range [][]string{
+		{"-addr", "127.8.9.10:0"}, {"-addr", "[::1]:8470"}, {"-addr", "LOCALHOST:8470"},
+		{"-addr", "0.0.0.0:8470", "-tokens-file", "t"},
+		{"-version", "-addr", ":1"},
+		{"-webhook-secret", "whsec_aGVsbG8="}, {"-webhook-secret", ""},
+	} {
+		_, err := load(args, nil)
+		require.NoError(t, err, args)
+	}
+}
+
+// In Kubernetes the environment tells of Services, of which one may be called foreman.
+func TestLoadBesideAService(t *testing.T) {
+	_, err := load(nil, []string{
+		"FOREMAN_SERVICE_HOST=10.0.0.1", "FOREMAN_SERVICE_PORT=8470", "FOREMAN_SERVICE_PORT_HTTP=8470",
+		"FOREMAN_PORT=tcp://10.0.0.1:8470", "FOREMAN_PORT_8470_TCP_ADDR=10.0.0.1", "FOREMAN_GPU_SERVICE_HOST=10.0.0.2",
+	})
+	require.NoError(t, err)
+}

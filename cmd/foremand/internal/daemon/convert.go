@@ -1,0 +1,139 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/foreman-go/foreman/ollama"
+	"github.com/foreman-go/foreman/webhook"
+)
+
+// Each of these gives a setter that reads a value into a field, and whose error says
+// what it must be. Only values that are no secret are quoted.
+
+func toText(to *string) func(string) error {
+	return func(v string) error {
+		*to = v
+		return nil
+	}
+}
+
+func toBool(to *bool) func(string) error {
+	return func(v string) (err error) {
+		if *to, err = strconv.ParseBool(v); err != nil {
+			return fmt.Errorf("must be true or false, and is %q", v)
+		}
+		return nil
+	}
+}
+
+func toNumber(to *int, least, most int) func(string) error {
+	return func(v string) (err error) {
+		*to, err = strconv.Atoi(v)
+		if err != nil || *to < least || *to > most {
+			return fmt.Errorf("must be a whole number from %d to %d, and is %q", least, most, v)
+		}
+		return nil
+	}
+}
+
+func toOneOf(to *string, words ...string) func(string) error {
+	return func(v string) error {
+		if !slices.Contains(words, v) {
+			return fmt.Errorf("must be %s, and is %q", strings.Join(words, " or "), v)
+		}
+		*to = v
+		return nil
+	}
+}
+
+// toTTL makes 0 what [foreman.Options] have for ever.
+func toTTL(to *time.Duration) func(string) error {
+	return func(v string) error {
+		d, err := time.ParseDuration(v)
+		if err != nil || d < 0 {
+			return fmt.Errorf("must be a duration such as 72h, or 0 for ever, and is %q", v)
+		}
+		if *to = d; d == 0 {
+			*to = -1
+		}
+		return nil
+	}
+}
+
+// toOllama accepts what OLLAMA_HOST can be.
+func toOllama(to *string) func(string) error {
+	return func(v string) error {
+		if _, err := ollama.New(&ollama.Options{URL: v}); err != nil {
+			return err
+		}
+		*to = v
+		return nil
+	}
+}
+
+func toAddr(to *string) func(string) error {
+	return func(v string) error {
+		_, port, err := net.SplitHostPort(v)
+		if err == nil {
+			_, err = strconv.ParseUint(port, 10, 16)
+		}
+		if err != nil {
+			return fmt.Errorf("must be HOST:PORT such as 127.0.0.1:8470, and is %q", v)
+		}
+		*to = v
+		return nil
+	}
+}
+
+func toURL(to *string) func(string) error {
+	return func(v string) error {
+		if v == "" {
+			*to = v
+			return nil
+		}
+		u, err := url.Parse(v)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			return errors.New("must be an http or https URL without user, query and fragment, such as https://jobs.example.com")
+		}
+		*to = strings.TrimRight(v, "/")
+		return nil
+	}
+}
+
+func toPrefixes(to *[]netip.Prefix) func(string) error {
+	return func(v string) error {
+		*to = nil
+		if v == "" {
+			return nil
+		}
+		for part := range strings.SplitSeq(v, ",") {
+			p, err := netip.ParsePrefix(strings.TrimSpace(part))
+			if err != nil {
+				return fmt.Errorf("must be ranges of addresses such as 10.0.0.0/8,::1/128, and has %q", part)
+			}
+			*to = append(*to, p)
+		}
+		return nil
+	}
+}
+
+// toSecret accepts what webhooks can be signed with.
+func toSecret(to *string) func(string) error {
+	return func(v string) error {
+		s, err := webhook.NewSender(&webhook.SenderOptions{Secret: v})
+		if err != nil {
+			return err
+		}
+		s.Close()
+		*to = v
+		return nil
+	}
+}

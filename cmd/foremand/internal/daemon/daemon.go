@@ -1,0 +1,135 @@
+// Package daemon is foremand: its settings, who may use it, and what it serves.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/foreman-go/foreman"
+	"github.com/foreman-go/foreman/ollama"
+)
+
+// The exit codes.
+const (
+	endedWell = 0
+	failed    = 1
+	misused   = 2
+)
+
+// Main runs foremand with arguments and an environment in the form of [os.Environ],
+// until it is told to end by SIGTERM or SIGINT, and returns the exit code: 0 for an
+// end as asked for, 1 when something went wrong, 2 for a setting that is wrong. What
+// went wrong is one sentence on stderr. A second signal exits at once with 1.
+func Main(args, environ []string, stdout, stderr io.Writer) int {
+	c, err := load(args, environ)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		usage(stdout)
+		return endedWell
+	case err != nil:
+		fmt.Fprintf(stderr, "foremand: %v\n", err)
+		return misused
+	case c.version:
+		fmt.Fprintf(stdout, "foremand %s %s\n", version(), runtime.Version())
+		return endedWell
+	}
+	ctx, stop := untilSignal()
+	defer stop()
+	if err := run(ctx, c, stdout, stderr); err != nil {
+		fmt.Fprintf(stderr, "foremand: %v\n", err)
+		if _, ok := errors.AsType[*settingError](err); ok {
+			return misused
+		}
+		return failed
+	}
+	return endedWell
+}
+
+// untilSignal returns a context that ends with the first signal. The second one ends
+// the process.
+func untilSignal() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	stopped := make(chan struct{})
+	go func() {
+		for range 2 {
+			select {
+			case <-signals:
+				if ctx.Err() != nil {
+					os.Exit(failed)
+				}
+				cancel()
+			case <-stopped:
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(stopped)
+		cancel()
+	}
+}
+
+// settingError is about a setting whose value shows to be wrong only when it is used.
+type settingError struct{ error }
+
+func (e *settingError) Unwrap() error { return e.error }
+
+// run opens everything, says so, and serves until ctx ends.
+func run(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
+	log := newLogger(c.logFormat, stderr)
+	var callers tokens
+	if c.tokensFile != "" {
+		if callers, err = loadTokens(c.tokensFile, log); err != nil {
+			return &settingError{err}
+		}
+	}
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.addr)
+	if err != nil {
+		return fmt.Errorf("%w; stop what listens there, or give another -addr", err)
+	}
+	defer func() { _ = ln.Close() }() // for the ways out before it is served
+	var dev *trial
+	if c.dev {
+		if dev, err = newTrial(c, stdout); err != nil {
+			return err
+		}
+	}
+	server, err := ollama.New(&ollama.Options{URL: c.ollama, Transport: dev.transport(), Logger: log})
+	if err != nil {
+		return err
+	}
+	f, err := foreman.New(dev.backend(server), &foreman.Options{
+		Dir: c.data, Logger: log,
+		Slots: c.slots, PerSlot: c.perSlot,
+		JobTTL: c.jobTTL, ArtifactTTL: c.artifactTTL,
+		Webhook: foreman.WebhookOptions{Secret: c.webhookSecret, Allow: c.webhookAllow},
+		BaseURL: c.publicURL, TrustForwarded: c.trustForwarded,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	fmt.Fprintf(stdout, "listening on http://%s\n", ln.Addr())
+	log.Info("foremand listens", "addr", ln.Addr().String(), "data", c.data, "version", version())
+	dev.introduce(c, ln.Addr())
+	return serve(ctx, ln, routes(f, server, callers, dev), f, log)
+}
+
+func newLogger(format string, w io.Writer) *slog.Logger {
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, nil))
+	}
+	return slog.New(slog.NewTextHandler(w, nil))
+}

@@ -1,0 +1,107 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+
+	"github.com/foreman-go/foreman"
+	"github.com/foreman-go/foreman/cmd/foremand/internal/echo"
+	"github.com/foreman-go/foreman/ollama"
+)
+
+// hookPath is where the webhook receiver of -dev is.
+const hookPath = "/dev/webhooks"
+
+// trial is what -dev adds: the echo model and a webhook receiver. A nil trial adds
+// nothing.
+type trial struct {
+	stdout   io.Writer
+	receiver *receiver
+}
+
+// newTrial fills in what the settings leave open, which is a data directory and a
+// secret, and lets webhooks go to this machine.
+func newTrial(c *config, stdout io.Writer) (*trial, error) {
+	if !c.dataGiven {
+		dir, err := os.MkdirTemp("", "foreman-dev-")
+		if err != nil {
+			return nil, fmt.Errorf("data directory: %w", err)
+		}
+		c.data = dir
+	}
+	if c.webhookSecret == "" {
+		c.webhookSecret = rand.Text()
+	}
+	c.webhookAllow = append(c.webhookAllow,
+		netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
+	out := &lines{w: stdout}
+	return &trial{stdout: out, receiver: &receiver{secret: c.webhookSecret, out: out}}, nil
+}
+
+// introduce says where everything is, and what to try.
+func (d *trial) introduce(c *config, addr net.Addr) {
+	if d == nil {
+		return
+	}
+	host := addr.String()
+	if ap, err := netip.ParseAddrPort(host); err == nil && (ap.Addr() == netip.IPv6Loopback() || ap.Addr().String() == "127.0.0.1") {
+		host = fmt.Sprintf("localhost:%d", ap.Port())
+	}
+	token := ""
+	if c.tokensFile != "" {
+		token = ` -H "Authorization: Bearer $TOKEN"`
+	}
+	const messages = `"messages":[{"role":"user","content":"hello there"}]`
+	fmt.Fprintf(d.stdout, `data directory %[1]s
+
+Submit a job, whose webhooks are verified and printed here:
+
+  curl -i %[2]s/jobs%[3]s -d '{"model":"echo",%[4]s,"state_webhook_url":"http://%[5]s%[6]s"}'
+
+Wait for one, or ask as Ollama is asked:
+
+  curl -i -H 'Prefer: wait=10' %[2]s/jobs%[3]s -d '{"model":"echo",%[4]s}'
+  curl -i %[2]s/api/chat%[3]s -d '{"model":"echo",%[4]s}'
+
+`, c.data, host, token, messages, addr, hookPath)
+}
+
+// backend is the backend for jobs.
+func (d *trial) backend(server *ollama.Backend) foreman.Backend {
+	if d == nil {
+		return server
+	}
+	return trialBackend{server: server, echo: echo.Backend{Next: server}}
+}
+
+// trialBackend runs the jobs of the echo model and those of a server. It is no
+// [foreman.Checker], since the one model is there when the other is not: without it a
+// job whose model cannot be reached waits by itself.
+type trialBackend struct {
+	server *ollama.Backend
+	echo   echo.Backend
+}
+
+func (b trialBackend) Run(ctx context.Context, t *foreman.Task) error {
+	if echo.Is(t.Spec.Model) {
+		return b.echo.Run(ctx, t)
+	}
+	return b.server.Run(ctx, t)
+}
+
+// transport sends what is for the echo model there, and the rest to a server.
+func (d *trial) transport() http.RoundTripper {
+	if d == nil {
+		return nil
+	}
+	server := http.DefaultTransport.(*http.Transport).Clone()
+	server.Proxy = nil
+	server.DisableCompression = true
+	return echo.Beside(server)
+}

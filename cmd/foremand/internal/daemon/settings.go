@@ -1,0 +1,97 @@
+package daemon
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// kind is what the value of a setting is in a config file.
+type kind string
+
+const (
+	text    kind = "text"
+	number  kind = "a whole number"
+	boolean kind = "true or false"
+	list    kind = "a list of texts"
+	span    kind = "a duration such as 72h, or 0"
+)
+
+// setting is one thing that foremand can be told: as the flag -name, as the variable
+// FOREMAN_NAME, or as the line name: in the config file.
+type setting struct {
+	name     string
+	kind     kind
+	value    string // stands for the value in the help; "" for booleans
+	standard string // the default, as it would be given
+	help     string
+	set      func(string) error
+}
+
+// settings are all there are. Each sets a field of c.
+func (c *config) settings(environ []string) []setting {
+	return []setting{
+		{"addr", text, "HOST:PORT", "127.0.0.1:8470", "where to listen; off loopback only with tokens", toAddr(&c.addr)},
+		{"data", text, "DIR", "foreman-data", "where jobs and artifacts are kept", toText(&c.data)},
+		{"dev", boolean, "", "false", "try it out: an echo model, a webhook receiver, a new data directory", toBool(&c.dev)},
+		{"ollama", text, "URL", cmp.Or(lookUp(environ, "OLLAMA_HOST"), "127.0.0.1:11434"), "the Ollama server that runs the jobs; $OLLAMA_HOST if it is set", toOllama(&c.ollama)},
+		{"slots", number, "N", "1", "models that are loaded at once", toNumber(&c.slots, 1, 256)},
+		{"per-slot", number, "N", "1", "jobs at once on a loaded model", toNumber(&c.perSlot, 1, 1024)},
+		{"webhook-secret", text, "SECRET", "", "signs webhooks; better in a variable or the file than in a flag", toSecret(&c.webhookSecret)},
+		{"webhook-allow", list, "CIDRS", "", "addresses beside public ones that webhooks may go to, such as 10.0.0.0/8,::1/128", toPrefixes(&c.webhookAllow)},
+		{"tokens-file", text, "FILE", "", "who may use it: a line `name token` for each, and `name token admin`", toText(&c.tokensFile)},
+		{"job-ttl", span, "DURATION", "168h", "how long a job is kept once it has ended; 0 for ever", toTTL(&c.jobTTL)},
+		{"artifact-ttl", span, "DURATION", "72h", "how long its artifacts are; 0 for as long as the job", toTTL(&c.artifactTTL)},
+		{"public-url", text, "URL", "", "stands before the links in webhooks, such as https://jobs.example.com", toURL(&c.publicURL)},
+		{"trust-forwarded", boolean, "", "false", "believe X-Forwarded-* headers; only behind a proxy that sets them", toBool(&c.trustForwarded)},
+		{"log-format", text, "FORMAT", "text", "text or json, on standard error", toOneOf(&c.logFormat, "text", "json")},
+		{"config", text, "FILE", "", "YAML with these settings: a line such as `slots: 2` for each", toText(&c.file)},
+	}
+}
+
+// text is a value in the form that it has as a flag.
+func (s *setting) text(v any) (string, error) {
+	switch v := v.(type) {
+	case string:
+		return v, nil
+	case nil:
+		return "", errors.New("has no value; leave out the line for the default")
+	case bool:
+		if s.kind == boolean {
+			return strconv.FormatBool(v), nil
+		}
+	case int:
+		if s.kind == number || s.kind == span {
+			return strconv.Itoa(v), nil
+		}
+	case []any:
+		if texts, ok := allText(v); ok && s.kind == list {
+			return strings.Join(texts, ","), nil
+		}
+	}
+	return "", fmt.Errorf("must be %s; what looks like something else in YAML needs quotes", s.kind)
+}
+
+func allText(values []any) (texts []string, ok bool) {
+	for _, v := range values {
+		s, ok := v.(string)
+		if !ok {
+			return nil, false
+		}
+		texts = append(texts, s)
+	}
+	return texts, true
+}
+
+// lookUp is the value of a variable, and "" without it.
+func lookUp(environ []string, name string) string {
+	for _, v := range slices.Backward(environ) {
+		if value, ok := strings.CutPrefix(v, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
