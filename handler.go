@@ -22,7 +22,7 @@ import (
 //
 // A body has at most 64 KiB more than [Options.MaxInput], a request waits for at most
 // 60 seconds, a stream gives up on whoever does not read for 30 seconds, and at most
-// 10,000 wait or stream at once. How long a request may take to arrive is for
+// 4,000 wait or stream at once. How long a request may take to arrive is for
 // [http.Server] to bound: its ReadTimeout and WriteTimeout do not cut short those that
 // wait or stream. Streams end with the context of their request; to shut down, cancel
 // what [http.Server].BaseContext returned.

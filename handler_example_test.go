@@ -28,7 +28,7 @@ func ExampleForeman_Handler() {
 		log.Fatal(err)
 	}
 	defer f.Close()
-	go f.Run(context.Background())
+	go func() { _ = f.Run(context.Background()) }()
 
 	mux := http.NewServeMux()
 	mux.Handle("/api/v1/", http.StripPrefix("/api/v1", f.Handler()))

@@ -205,8 +205,13 @@ func TestOwners(t *testing.T) {
 	unknown := a.get("/jobs/01ARZ3NDEKTSV4RRFFQ69G5FAV", as("bob")...).fails(http.StatusNotFound, foreman.ErrNotFound)
 	self := ann.job().Links["self"]
 	for _, call := range [][2]string{
-		{"GET", self}, {"DELETE", self}, {"POST", self + "/cancel"}, {"POST", self + "/retry"},
-		{"GET", self + "/events"}, {"GET", self + "/artifacts"}, {"GET", ann.job().Artifacts[0].URL},
+		{"GET", self},
+		{"DELETE", self},
+		{"POST", self + "/cancel"},
+		{"POST", self + "/retry"},
+		{"GET", self + "/events"},
+		{"GET", self + "/artifacts"},
+		{"GET", ann.job().Artifacts[0].URL},
 	} {
 		r := a.do(call[0], call[1], "", as("bob")...).fails(http.StatusNotFound, foreman.ErrNotFound)
 		require.Equal(t, string(unknown.body), string(r.body), "as if there were no such job")

@@ -35,13 +35,17 @@ func TestInputIsPassedOnAsItIs(t *testing.T) {
 		{"null for what can be absent", `{"model":"m","input":1,"state_webhook_url":null,"webhook_events":null,"priority":null,"run_at":null,` +
 			`"queue_timeout":null,"run_timeout":null,"max_attempts":null,"labels":null}`, `1`},
 		{"a prompt", `{"model":"m","prompt":"hi"}`, `{"model":"m","prompt":"hi"}`},
-		{"the body of a chat", `{"model":"m", "messages":[{"role":"user","content":"\ud83d\ude00"}],"stream":false,"options":{"num_ctx":4096},"keep_alive":-1}` + "\n",
-			`{"model":"m", "messages":[{"role":"user","content":"\ud83d\ude00"}],"stream":false,"options":{"num_ctx":4096},"keep_alive":-1}` + "\n"},
+		{
+			"the body of a chat", `{"model":"m", "messages":[{"role":"user","content":"\ud83d\ude00"}],"stream":false,"options":{"num_ctx":4096},"keep_alive":-1}` + "\n",
+			`{"model":"m", "messages":[{"role":"user","content":"\ud83d\ude00"}],"stream":false,"options":{"num_ctx":4096},"keep_alive":-1}` + "\n",
+		},
 		{"ours at the beginning", `{ "priority" : 3 , "model":"m","prompt":""}`, `{ "model":"m","prompt":""}`},
 		{"ours in the middle", `{"model":"m", "priority":3, "labels":{"a":"b"}, "prompt":"" , "raw":true}`, `{"model":"m", "prompt":"" , "raw":true}`},
 		{"ours at the end", `{"model":"m","prompt":"" , "priority":3,"max_attempts":1 }`, `{"model":"m","prompt":"" }`},
-		{"ours everywhere", `{"priority":1,"model":"m","run_timeout":"1s","prompt":"p","queue_timeout":"1s","webhook_events":[],"state_webhook_url":"http://127.0.0.1/"}`,
-			`{"model":"m","prompt":"p"}`},
+		{
+			"ours everywhere", `{"priority":1,"model":"m","run_timeout":"1s","prompt":"p","queue_timeout":"1s","webhook_events":[],"state_webhook_url":"http://127.0.0.1/"}`,
+			`{"model":"m","prompt":"p"}`,
+		},
 		{"ours in another spelling", `{"model":"m","prompt":"p","\u0070riority":1}`, `{"model":"m","prompt":"p"}`},
 		{"ours further down stay", `{"model":"m","prompt":"p","options":{"priority":1}}`, `{"model":"m","prompt":"p","options":{"priority":1}}`},
 		{"null counts as absent, and is ours all the same", `{"model":"m","prompt":"p","labels":null}`, `{"model":"m","prompt":"p"}`},

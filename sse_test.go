@@ -18,8 +18,8 @@ import (
 	"github.com/foreman-go/foreman"
 )
 
-// sseEvent is one event of a stream, or a comment.
-type sseEvent struct{ event, id, data, comment string }
+// sseEvent is one event of a stream.
+type sseEvent struct{ event, id, data string }
 
 // sse reads a stream as it comes.
 type sse struct {

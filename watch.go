@@ -56,7 +56,7 @@ type Event struct {
 // ends at once.
 //
 // Changes of state are read from the store, and none is missed. Progress and
-// output wait in a buffer of 1 MiB for each watcher; one that is too slow finds a
+// output wait in a buffer of 256 KiB for each watcher; one that is too slow finds a
 // [GapEvent] in place of what was dropped, and slows nobody.
 func (f *Foreman) Watch(ctx context.Context, id ulid.ULID, after uint64) iter.Seq2[Event, error] {
 	return f.watch(ctx, id, after, nil)
@@ -201,7 +201,7 @@ func (h *hub) changed(id ulid.ULID) {
 
 // maxWatchers is how many may watch jobs before the handler lets nobody wait or
 // stream any more.
-const maxWatchers = 10_000
+const maxWatchers = 4_000
 
 func (h *hub) full() bool { return h.watching.Load() >= maxWatchers }
 
@@ -246,7 +246,7 @@ type watcher struct {
 }
 
 const (
-	watcherBuffer = 1 << 20
+	watcherBuffer = 256 << 10
 	eventOverhead = 128
 )
 

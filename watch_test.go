@@ -85,6 +85,6 @@ func TestASlowWatcherFindsAGapAndSlowsNobody(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1, gaps)
-	require.LessOrEqual(t, size, 1<<20)
+	require.LessOrEqual(t, size, 256<<10)
 	require.Equal(t, foreman.Done, status(t, f, id).State)
 }

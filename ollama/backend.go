@@ -21,8 +21,10 @@ type Options struct {
 	// empty, http://127.0.0.1:11434 is used.
 	URL string
 	// Transport sends the requests. It should set no limit on the time until the
-	// headers come: Ollama sends them with the first token. If Transport is nil, one
-	// is used that takes no proxy from the environment.
+	// headers come, since Ollama sends them with the first token, and use each
+	// connection once: a request that fails because an idle connection was gone
+	// cannot be told from one that killed the server. If Transport is nil, one is
+	// used that does so, and takes no proxy from the environment.
 	Transport http.RoundTripper
 	// Logger gets what nobody else is told. Payloads are never logged. If Logger is
 	// nil, slog.Default() is used.
@@ -92,8 +94,7 @@ func newTransport() *http.Transport {
 	return &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSHandshakeTimeout: 10 * time.Second,
-		IdleConnTimeout:     90 * time.Second,
-		MaxIdleConnsPerHost: 16,
+		DisableKeepAlives:   true,
 		DisableCompression:  true, // what was sent is to be passed on as it is
 	}
 }

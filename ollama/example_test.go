@@ -38,7 +38,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer f.Close()
-	go f.Run(context.Background())
+	go func() { _ = f.Run(context.Background()) }()
 
 	mux := http.NewServeMux()
 	mux.Handle("/api/", backend.Handler(f)) // for clients of Ollama

@@ -138,6 +138,12 @@ type failures struct {
 	failed chan error
 }
 
+func newFailures(buffer int) *failures {
+	f := &failures{failed: make(chan error, buffer)}
+	f.DisableKeepAlives = true
+	return f
+}
+
 func (f *failures) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := f.Transport.RoundTrip(r)
 	if err != nil {
@@ -151,7 +157,7 @@ func (f *failures) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestServerComesUpLater(t *testing.T) {
 	addr := freeAddr(t)
-	transport := &failures{failed: make(chan error)}
+	transport := newFailures(0)
 	b := newBackend(t, &ollama.Options{URL: addr, Transport: transport})
 	f, _ := newForeman(t, b, nil)
 	id := submit(t, f, "llama3", `{"prompt":"a b"}`)
@@ -172,14 +178,14 @@ func TestServerComesUpLater(t *testing.T) {
 
 func TestServerGoesAwayAndComesBack(t *testing.T) {
 	model := ollamatest.New(t, nil)
-	transport := &failures{failed: make(chan error, 1)}
+	transport := newFailures(1)
 	f, _ := newForeman(t, newBackend(t, &ollama.Options{URL: model.URL(), Transport: transport}), nil)
 	j := await(t, f, submit(t, f, "llama3", `{"prompt":"a"}`))
 	require.Equal(t, foreman.Done, j.State)
 
 	model.Close()
 	id := submit(t, f, "llama3", `{"prompt":"a"}`)
-	<-transport.failed
+	require.Error(t, <-transport.failed)
 	ollamatest.New(t, &ollamatest.Options{Addr: strings.TrimPrefix(model.URL(), "http://")})
 	j = await(t, f, id)
 	require.Equal(t, foreman.Done, j.State)

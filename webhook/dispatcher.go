@@ -183,7 +183,7 @@ func (d *Dispatcher) report(level slog.Level, msg string, x delivery, attrs ...s
 	if u, err := url.Parse(x.message.URL); err == nil {
 		host = u.Host
 	}
-	d.log.LogAttrs(d.ctx, level, msg, append([]slog.Attr{
+	d.log.LogAttrs(d.ctx, level, msg, append([]slog.Attr{ //nolint:sloglint // every caller gives a constant
 		slog.String("job_id", x.jobID),
 		slog.String("state", x.state),
 		slog.String("host", host),

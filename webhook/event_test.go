@@ -92,7 +92,12 @@ func TestEventsAreWrittenAlike(t *testing.T) {
 		{},
 		{JobID: "01J", State: "queued", Timestamp: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Model: "m", Sequence: 1},
 		{JobID: "01J", State: "working", PreviousState: "queued", Timestamp: time.Date(2026, 1, 2, 3, 4, 5, 678900000, time.FixedZone("", 3600)), Model: "qwen3:30b", Attempt: 12, Sequence: 1 << 60},
-		{Model: `quo"ted`}, {Model: `back\slash`}, {Model: "<&>"}, {Model: "umläut"}, {Model: "\x7f\x00"}, {Model: "a/b"},
+		{Model: `quo"ted`},
+		{Model: `back\slash`},
+		{Model: "<&>"},
+		{Model: "umläut"},
+		{Model: "\x7f\x00"},
+		{Model: "a/b"},
 	} {
 		got, err := e.MarshalJSON()
 		require.NoError(t, err)

@@ -112,7 +112,7 @@ func TestHangUp(t *testing.T) {
 		}()
 		before()
 		cancel()
-		<-gone
+		require.ErrorIs(t, <-gone, context.Canceled)
 		wait(t, s, func(st ollamatest.Stats) bool { return st.Aborted == aborted+1 && st.InFlight == 0 })
 	}
 	inFlight := func() { wait(t, s, func(st ollamatest.Stats) bool { return st.InFlight == 1 }) }

@@ -128,7 +128,8 @@ func spec(id ulid.ULID) []byte    { return []byte("spec of " + id.String()) }
 func outcome(id ulid.ULID) []byte { return []byte("outcome of " + id.String()) }
 
 func eventData(id ulid.ULID, seq uint64) []byte { return fmt.Appendf(nil, "event %d of %s", seq, id) }
-func body(id ulid.ULID, seq uint64) []byte      { return fmt.Appendf(nil, "body %d of %s\x00\xff", seq, id) }
+
+func body(id ulid.ULID, seq uint64) []byte { return fmt.Appendf(nil, "body %d of %s\x00\xff", seq, id) }
 
 func refs(heads ...store.Head) []store.Ref {
 	var list []store.Ref

@@ -68,9 +68,19 @@ func keyOtherFingerprint(f *fixture) {
 func keyPerOwner(f *fixture) {
 	// Pairs of owner and key that look alike when they are put in a row.
 	pairs := [][2]string{
-		{"", "key"}, {"owner", "key"}, {"other", "key"},
-		{"a", "bc"}, {"ab", "c"}, {"a\x00b", "c"}, {"a", "b\x00c"}, {"a\x00", "b"}, {"a", "\x00b"},
-		{"a/b", "c"}, {"a", "b/c"}, {"owner", "KEY"}, {"owner", "key "},
+		{"", "key"},
+		{"owner", "key"},
+		{"other", "key"},
+		{"a", "bc"},
+		{"ab", "c"},
+		{"a\x00b", "c"},
+		{"a", "b\x00c"},
+		{"a\x00", "b"},
+		{"a", "\x00b"},
+		{"a/b", "c"},
+		{"a", "b/c"},
+		{"owner", "KEY"},
+		{"owner", "key "},
 	}
 	var heads []store.Head
 	for _, p := range pairs {

@@ -128,8 +128,14 @@ func listFilters(f *fixture) {
 		for _, state := range []store.State{"", store.Queued, done, "unheard of"} {
 			for _, kind := range []string{"", "small", "none"} {
 				for _, labels := range []map[string]string{
-					nil, {"team": "blue"}, {"team": "red"}, {"team": "red", "tier": "1"},
-					{"team": "blue", "tier": "1"}, {"team": ""}, {"tier": ""}, {"no": "such"},
+					nil,
+					{"team": "blue"},
+					{"team": "red"},
+					{"team": "red", "tier": "1"},
+					{"team": "blue", "tier": "1"},
+					{"team": ""},
+					{"tier": ""},
+					{"no": "such"},
 				} {
 					q := store.Query{Owner: owner, State: state, Kind: kind, Labels: labels, Limit: 7}
 					f.Equal(matching(q, heads), ids(f.list(q)...), "%+v", q)
@@ -220,10 +226,10 @@ func listRareMatches(f *fixture) {
 }
 
 func listFollowsChanges(f *fixture) {
-	h := f.add(queued("lane"))
+	f.add(queued("lane"))
 	in := func(s store.State) int { return len(f.list(store.Query{State: s, Limit: 10})) }
 	f.Equal([]int{1, 0, 0}, []int{in(store.Queued), in(store.Working), in(done)})
-	h = f.claim("lane", 1)[0].Head
+	h := f.claim("lane", 1)[0].Head
 	f.Equal([]int{0, 1, 0}, []int{in(store.Queued), in(store.Working), in(done)})
 	f.same(h, f.list(store.Query{State: store.Working})[0])
 	h = f.apply(end(h))

@@ -190,7 +190,7 @@ func (p *player) checkOverdue() {
 			return false
 		}
 		for i, h := range got { // those that share a deadline may come in any order
-			if !h.Deadline.Equal(want[i].Deadline) || h.State != want[i].State && !(h.State.Ended() && want[i].State.Ended()) {
+			if !h.Deadline.Equal(want[i].Deadline) || h.State != want[i].State && (!h.State.Ended() || !want[i].State.Ended()) {
 				return false
 			}
 			p.same(p.model.records[h.ID].Head, h)

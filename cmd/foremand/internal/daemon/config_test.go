@@ -175,10 +175,13 @@ func TestLoadHelp(t *testing.T) {
 
 func TestLoadAccepts(t *testing.T) {
 	for _, args := range [][]string{
-		{"-addr", "127.8.9.10:0"}, {"-addr", "[::1]:8470"}, {"-addr", "LOCALHOST:8470"},
+		{"-addr", "127.8.9.10:0"},
+		{"-addr", "[::1]:8470"},
+		{"-addr", "LOCALHOST:8470"},
 		{"-addr", "0.0.0.0:8470", "-tokens-file", "t"},
 		{"-version", "-addr", ":1"},
-		{"-webhook-secret", "whsec_aGVsbG8="}, {"-webhook-secret", ""},
+		{"-webhook-secret", "whsec_aGVsbG8="},
+		{"-webhook-secret", ""},
 	} {
 		_, err := load(args, nil)
 		require.NoError(t, err, args)

@@ -16,7 +16,7 @@ import (
 	"github.com/foreman-go/foreman/ollama"
 )
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 // run submits one job to the echo model, through all that a real model's would take,
 // and returns what it ended as and how to read its artifacts.
