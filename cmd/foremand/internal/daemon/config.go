@@ -29,7 +29,7 @@ type config struct {
 	trustForwarded bool
 	logFormat      string
 	file           string
-	version        bool // only the version was asked for
+	version        bool // the version was asked for, and nothing else counts
 }
 
 // layer is one place that settings come from.
@@ -46,16 +46,15 @@ type layer struct {
 func load(args, environ []string) (*config, error) {
 	c := &config{}
 	settings := c.settings(environ)
+	flags, version, err := readFlags(args, settings)
+	if err != nil || version {
+		return &config{version: version}, err
+	}
 	for _, s := range settings {
 		if err := s.set(s.standard); err != nil {
 			return nil, fmt.Errorf("OLLAMA_HOST: %w", err) // no other default can be wrong
 		}
 	}
-	flags, version, err := readFlags(args, settings)
-	if err != nil {
-		return nil, err
-	}
-	c.version = version
 	variables, err := readVariables(environ)
 	if err != nil {
 		return nil, err
@@ -114,8 +113,6 @@ func (l layer) apply(settings []setting) error {
 func (c *config) check() error {
 	loopback := onLoopback(c.addr)
 	switch {
-	case c.version:
-		return nil
 	case c.dev && !loopback:
 		return fmt.Errorf("-dev listens on loopback only, and -addr is %s; leave out one of the two", c.addr)
 	case !loopback && c.tokensFile == "":

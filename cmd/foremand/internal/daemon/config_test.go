@@ -136,6 +136,7 @@ func TestLoadErrors(t *testing.T) {
 		{name: "list with a number", file: "webhook-allow: [1]\n", want: "webhook-allow: must be a list of texts"},
 		{name: "slots", args: []string{"-slots", "0"}, want: `-slots: must be a whole number from 1 to 256, and is "0"`},
 		{name: "per-slot", environ: []string{"FOREMAN_PER_SLOT="}, want: `FOREMAN_PER_SLOT: must be a whole number from 1 to 1024, and is ""`},
+		{name: "data", args: []string{"-data", ""}, want: "-data: must name a directory"},
 		{name: "dev", args: []string{"-dev=perhaps"}, want: "-dev: must be true or false"},
 		{name: "addr without port", args: []string{"-addr", "127.0.0.1"}, want: "-addr: must be HOST:PORT"},
 		{name: "addr with a wrong port", args: []string{"-addr", "127.0.0.1:70000"}, want: "-addr: must be HOST:PORT"},
@@ -179,13 +180,19 @@ func TestLoadAccepts(t *testing.T) {
 		{"-addr", "[::1]:8470"},
 		{"-addr", "LOCALHOST:8470"},
 		{"-addr", "0.0.0.0:8470", "-tokens-file", "t"},
-		{"-version", "-addr", ":1"},
 		{"-webhook-secret", "whsec_aGVsbG8="},
 		{"-webhook-secret", ""},
 	} {
 		_, err := load(args, nil)
 		require.NoError(t, err, args)
 	}
+}
+
+// The version is told whatever else is wrong.
+func TestLoadVersion(t *testing.T) {
+	c, err := load([]string{"-addr", ":1", "-version"}, []string{"FOREMAN_X=1", "OLLAMA_HOST=ftp://gpu"})
+	require.NoError(t, err)
+	require.Equal(t, &config{version: true}, c)
 }
 
 // In Kubernetes the environment tells of Services, of which one may be called foreman.

@@ -25,6 +25,16 @@ func toText(to *string) func(string) error {
 	}
 }
 
+func toDir(to *string) func(string) error {
+	return func(v string) error {
+		if v == "" {
+			return errors.New("must name a directory; leave it out for the default")
+		}
+		*to = v
+		return nil
+	}
+}
+
 func toBool(to *bool) func(string) error {
 	return func(v string) (err error) {
 		if *to, err = strconv.ParseBool(v); err != nil {

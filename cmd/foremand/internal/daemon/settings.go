@@ -35,7 +35,7 @@ type setting struct {
 func (c *config) settings(environ []string) []setting {
 	return []setting{
 		{"addr", text, "HOST:PORT", "127.0.0.1:8470", "where to listen; off loopback only with tokens", toAddr(&c.addr)},
-		{"data", text, "DIR", "foreman-data", "where jobs and artifacts are kept", toText(&c.data)},
+		{"data", text, "DIR", "foreman-data", "where jobs and artifacts are kept", toDir(&c.data)},
 		{"dev", boolean, "", "false", "try it out: an echo model, a webhook receiver, a new data directory", toBool(&c.dev)},
 		{"ollama", text, "URL", cmp.Or(lookUp(environ, "OLLAMA_HOST"), "127.0.0.1:11434"), "the Ollama server that runs the jobs; $OLLAMA_HOST if it is set", toOllama(&c.ollama)},
 		{"slots", number, "N", "1", "models that are loaded at once", toNumber(&c.slots, 1, 256)},

@@ -11,6 +11,7 @@ import (
 // Backend runs the jobs of the echo model: what another backend does over a
 // [Transport], and what the options fail_attempts and artifact_bytes ask for.
 type Backend struct {
+	// Next asks the model, by way of a [Transport]. It is required.
 	Next foreman.Backend
 }
 

@@ -65,6 +65,12 @@ func TestJob(t *testing.T) {
 	require.JSONEq(t, string(job.Result), string(open("completion")))
 }
 
+func TestOptionsThatAreNull(t *testing.T) {
+	job, _ := run(t, `{"prompt":"hello","options":{"delay":null,"fail_attempts":null,"artifact_bytes":null}}`)
+	require.Equal(t, foreman.Done, job.State)
+	require.Len(t, job.Artifacts, 1)
+}
+
 func TestFailAttempts(t *testing.T) {
 	job, _ := run(t, `{"prompt":"hello","options":{"fail_attempts":2}}`)
 	require.Equal(t, foreman.Done, job.State)

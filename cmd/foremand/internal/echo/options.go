@@ -31,7 +31,7 @@ func parseOptions(body []byte) (options, error) {
 	if err := json.Unmarshal(body, &request); err != nil {
 		return o, errors.New("the input must be an object as /api/chat and /api/generate take it")
 	}
-	if len(request.Options) == 0 {
+	if !given(request.Options) {
 		return o, nil
 	}
 	var raw struct {
@@ -42,7 +42,7 @@ func parseOptions(body []byte) (options, error) {
 	if err := json.Unmarshal(request.Options, &raw); err != nil {
 		return o, errors.New("options must be an object")
 	}
-	if len(raw.Delay) > 0 {
+	if given(raw.Delay) {
 		var text string
 		err := json.Unmarshal(raw.Delay, &text)
 		if err == nil {
@@ -52,13 +52,13 @@ func parseOptions(body []byte) (options, error) {
 			return o, fmt.Errorf(`options.delay must be a duration such as "50ms", from 0s to %s`, mostDelay)
 		}
 	}
-	if len(raw.FailAttempts) > 0 {
+	if given(raw.FailAttempts) {
 		err := json.Unmarshal(raw.FailAttempts, &o.failAttempts)
 		if err != nil || o.failAttempts < 0 || o.failAttempts > mostFailures {
 			return o, fmt.Errorf("options.fail_attempts must be a whole number from 0 to %d", mostFailures)
 		}
 	}
-	if len(raw.ArtifactBytes) > 0 {
+	if given(raw.ArtifactBytes) {
 		err := json.Unmarshal(raw.ArtifactBytes, &o.artifactBytes)
 		if err != nil || o.artifactBytes < 0 || o.artifactBytes > mostArtifact {
 			return o, fmt.Errorf("options.artifact_bytes must be a whole number from 0 to %d", mostArtifact)
@@ -66,3 +66,5 @@ func parseOptions(body []byte) (options, error) {
 	}
 	return o, nil
 }
+
+func given(v json.RawMessage) bool { return len(v) > 0 && string(v) != "null" }
