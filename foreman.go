@@ -78,6 +78,7 @@ func (f *Foreman) Close() error {
 		stop()
 		<-ran
 	}
+	f.desk.drain() // whoever waits in Do, or comes, is told
 	f.sender.Close()
 	err := f.closeStore()
 	f.hub.wakeAll() // to find the store closed

@@ -117,3 +117,54 @@ func TestCancelAcrossProcesses(t *testing.T) {
 		require.Equal(t, foreman.Canceled, await(t, worker, id).State)
 	})
 }
+
+// brokenStore is a store that has stopped taking results.
+type brokenStore struct {
+	store.Store
+	broken atomic.Bool
+}
+
+func (b *brokenStore) Apply(ctx context.Context, changes []store.Change) ([]store.Result, error) {
+	if b.broken.Load() {
+		return nil, errors.New("disk on fire")
+	}
+	return b.Store.Apply(ctx, changes)
+}
+
+// Run ends although results cannot be stored, and their jobs run again.
+func TestAStoreThatBreaksDoesNotHoldUpTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &brokenStore{Store: openStore(t)}
+		g := newGate()
+		f := newForeman(t, g, foreman.Options{Store: s, Dir: t.TempDir(), Lease: time.Second, DrainTimeout: time.Second})
+		stop := start(t, f)
+		id := submit(t, f, foreman.Spec{})
+		<-g.began
+		s.broken.Store(true)
+		g.end <- nil
+		time.Sleep(time.Second)
+		begun := time.Now()
+		stop()
+		require.Less(t, time.Since(begun), 30*time.Second)
+		s.broken.Store(false)
+		time.Sleep(2 * time.Second)
+		start(t, f)
+		<-g.began
+		g.end <- nil
+		j := await(t, f, id)
+		require.Equal(t, foreman.Done, j.State)
+		require.Equal(t, 2, j.Attempt)
+	})
+}
+
+func TestDoAfterClose(t *testing.T) {
+	f, err := foreman.New(newGate(), &foreman.Options{Dir: t.TempDir(), Logger: quiet})
+	require.NoError(t, err)
+	waiting := make(chan error, 1)
+	go func() { waiting <- f.Do(t.Context(), foreman.Spec{Model: "m"}, nil) }()
+	require.NoError(t, f.Close())
+	require.ErrorIs(t, <-waiting, foreman.ErrUnavailable)
+	require.ErrorIs(t, f.Do(t.Context(), foreman.Spec{Model: "m"}, nil), foreman.ErrUnavailable)
+	_, err = f.Submit(t.Context(), foreman.Spec{Model: "m"})
+	require.ErrorIs(t, err, foreman.ErrUnavailable)
+}

@@ -52,7 +52,8 @@ type Options struct {
 	// is 0, one hour is used.
 	RunTimeout time.Duration
 	// Lease is how long a job stays with a process that is not heard of; it is
-	// renewed three times in that time. If Lease is 0, ten seconds is used.
+	// renewed three times in that time; at least 100 ms. If Lease is 0, ten seconds
+	// is used.
 	Lease time.Duration
 	// DrainTimeout is how long [Foreman.Run] lets running jobs go on once its
 	// context has ended. If DrainTimeout is 0, 20 seconds is used.
@@ -133,7 +134,7 @@ func (o *Options) filled() Options {
 	f.RetryDelay = or(f.RetryDelay, time.Second)
 	f.MaxRetryDelay = or(f.MaxRetryDelay, 5*time.Minute)
 	f.RunTimeout = or(f.RunTimeout, time.Hour)
-	f.Lease = or(f.Lease, 10*time.Second)
+	f.Lease = max(or(f.Lease, 10*time.Second), 100*time.Millisecond)
 	f.DrainTimeout = or(f.DrainTimeout, 20*time.Second)
 	f.JobTTL = or(f.JobTTL, 7*24*time.Hour)
 	f.ArtifactTTL = or(f.ArtifactTTL, 3*24*time.Hour)

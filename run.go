@@ -54,7 +54,7 @@ func (f *Foreman) runJobs(ctx context.Context) {
 	// attempt is over.
 	keep, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopKeeping()
-	settling.Go(func() { f.settle(keep, over) })
+	settling.Go(func() { f.settle(ctx, keep, over) })
 	keeping.Go(func() { f.heartbeat(keep) })
 
 	claiming.Go(func() { f.watchBackend(ctx) })

@@ -22,8 +22,9 @@ const (
 
 // settle makes durable what came of attempts: it takes all that wait, and takes
 // the next while the workers have long gone on. It ends when over is closed and
-// everything is settled, or when ctx ends.
-func (f *Foreman) settle(ctx context.Context, over <-chan *attempt) {
+// everything is settled. Once running has ended it does not wait for ever for a store
+// that is out of order, and when ctx ends it does not wait at all.
+func (f *Foreman) settle(running, ctx context.Context, over <-chan *attempt) {
 	for a := range over {
 		batch := []*attempt{a}
 	gather:
@@ -38,25 +39,30 @@ func (f *Foreman) settle(ctx context.Context, over <-chan *attempt) {
 				break gather
 			}
 		}
-		f.settleAll(ctx, batch)
+		f.settleAll(running, ctx, batch)
 	}
 }
 
 // settleAll tries until the store has taken every attempt of a batch. An attempt
 // whose record has moved on is concluded again from what it is now.
-func (f *Foreman) settleAll(ctx context.Context, batch []*attempt) {
+func (f *Foreman) settleAll(running, ctx context.Context, batch []*attempt) {
+	waited := time.Duration(0)
 	for delay := 50 * time.Millisecond; len(batch) > 0; {
 		again, err := f.settleOnce(ctx, batch)
 		if err == nil {
 			batch = again
 			continue
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || running.Err() != nil && waited > settleGrace {
 			f.o.Logger.Error("results could not be stored before the end; these jobs run again", "jobs", len(batch), "error", err)
+			for _, a := range batch {
+				f.runs.remove(a) // its lease is not renewed any more
+			}
 			return
 		}
 		f.o.Logger.Error("results cannot be stored; trying again", "jobs", len(batch), "error", err)
 		pause(ctx, delay)
+		waited += delay
 		delay = min(2*delay, time.Second)
 	}
 }
