@@ -106,7 +106,7 @@ func (a *attempt) conclude(e *entry, now time.Time) (life, error) {
 		return l.succeed(now, t)
 	case a.panicked:
 		return l.fault(Error{Type: Panicked, Message: clip(a.err.Error(), maxMessage)}, now, now, t)
-	case errors.Is(a.stopped, errDraining):
+	case errors.Is(a.stopped, errGivenBack):
 		return l.release(nil, now, now, t)
 	case errors.Is(a.stopped, errCancelRequested):
 		return l.stop(now, t)
@@ -209,11 +209,11 @@ func (r *runs) onHardStop(cancel context.CancelCauseFunc) func() {
 // hardStop ends the context of everything that still runs.
 func (r *runs) hardStop() {
 	for _, a := range r.all() {
-		a.stop(errDraining)
+		a.stop(errGivenBack)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for cancel := range r.hard {
-		(*cancel)(errDraining)
+		(*cancel)(errGivenBack)
 	}
 }

@@ -39,10 +39,13 @@ func (d *desk) init(f *Foreman) {
 // wake makes the desk look for work.
 func (d *desk) wake() { d.alarm.ring() }
 
-// run assigns work until ctx ends.
-func (d *desk) run(ctx context.Context) {
+// run assigns work until ctx ends, and has what was claimed too far ahead given back.
+func (d *desk) run(ctx context.Context, giveBack func([]*attempt)) {
 	for ctx.Err() == nil {
 		next, err := d.assign(ctx)
+		back, due := d.overstayed()
+		giveBack(back)
+		next = earlier(due, next)
 		if err != nil && ctx.Err() == nil {
 			d.f.o.Logger.Error("cannot claim jobs; trying again", "error", err)
 			next = d.f.now().Add(time.Second)
@@ -74,6 +77,20 @@ func (d *desk) assign(ctx context.Context) (next time.Time, err error) {
 		}
 	}
 	return earlier(up.Run, idle), nil
+}
+
+// overstayed takes back what slots have claimed too far ahead, and says when to look
+// again.
+func (d *desk) overstayed() (back []*attempt, next time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := d.f.now()
+	for _, s := range d.slots {
+		some, due := s.overstayed(now)
+		back = append(back, some...)
+		next = earlier(next, due)
+	}
+	return back, next
 }
 
 func (d *desk) wanting() bool {
@@ -188,6 +205,7 @@ func (d *desk) claim(ctx context.Context, s *slot, n int) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s.ahead = append(s.ahead, attempts...)
+	s.since = f.now()
 	for range min(len(attempts), s.places) {
 		s.ready.Signal()
 	}
@@ -220,6 +238,9 @@ func (d *desk) next(s *slot) *attempt {
 	for {
 		if d.draining {
 			return nil
+		}
+		if len(s.ahead) > 0 && s.busy < s.places {
+			d.admit(s) // callers of Do go first
 		}
 		if len(s.ahead) > 0 && s.busy < s.places {
 			a := s.ahead[0]
@@ -267,6 +288,20 @@ func (d *desk) waitForCalls() {
 			s.ready.Wait()
 		}
 	}
+}
+
+// eta is about when the job at a position of a lane will start. Only while a slot
+// serves the lane, and some job of it has ended, can anybody tell.
+func (d *desk) eta(lane string, position int) time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.slots {
+		if s.lane == lane && s.pace > 0 {
+			wait := s.pace * time.Duration(position+len(s.ahead)) / time.Duration(s.places)
+			return d.f.now().Add(wait)
+		}
+	}
+	return time.Time{}
 }
 
 // drain stops everything from beginning, and returns what was claimed and has not.

@@ -35,7 +35,7 @@ const (
 	ErrMethod           Code = "method_not_allowed"     // the path has no such method: 405
 	ErrBackendDown      Code = "backend_unavailable"    // the backend cannot be reached: 503
 	errLeaseLost        Code = "lease_lost"             // somebody else has the job now
-	errDraining         Code = "draining"               // Run is about to return
+	errGivenBack        Code = "given_back"             // Run is about to return, or it was not begun soon
 	errCancelRequested  Code = "cancel_requested"       // somebody asked for the job to stop
 	errRunTimeoutPassed Code = "run_timeout"            // the attempt took too long
 )

@@ -119,8 +119,8 @@ type Job struct {
 	Error *Error
 	// Artifacts are the outputs of a finished job, without their data.
 	Artifacts []Artifact
-	// Webhook counts the deliveries of the job; nil without a webhook, and in
-	// lists.
+	// Webhook counts the deliveries of the job; nil without a webhook, in lists, and
+	// in what Submit returns.
 	Webhook *WebhookStatus
 
 	version          uint64
@@ -131,8 +131,11 @@ type Job struct {
 // QueueStatus says where a queued job stands.
 type QueueStatus struct {
 	// Position is 1 for the next job of its lane. It is 0 when the job is not
-	// ready to start, or when more than 1,000 are ahead.
+	// ready to start, when more than 1,000 are ahead, and in what Submit returns.
 	Position int
+	// ETA is about when the job will start, by how long the jobs of its lane have
+	// been taking; zero if nobody can tell.
+	ETA time.Time
 	// WaitingFor is "slot", "run_at", "backoff" or "backend".
 	WaitingFor string
 	// At is when a job that waits for run_at or backoff becomes ready.

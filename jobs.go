@@ -31,6 +31,7 @@ func (f *Foreman) Status(ctx context.Context, id ulid.ULID) (*Job, error) {
 			}
 			if ready && ahead < most {
 				j.Queue.Position = ahead + 1
+				j.Queue.ETA = f.desk.eta(e.head.Lane, j.Queue.Position)
 			}
 		}
 	}

@@ -112,9 +112,11 @@ func TestCancelAcrossProcesses(t *testing.T) {
 		start(t, worker)
 		id := submit(t, worker, foreman.Spec{})
 		<-g.began
+		begun := time.Now()
 		_, err := other.Cancel(t.Context(), id)
 		require.NoError(t, err)
 		require.Equal(t, foreman.Canceled, await(t, worker, id).State)
+		require.Less(t, time.Since(begun), time.Second)
 	})
 }
 

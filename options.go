@@ -52,7 +52,7 @@ type Options struct {
 	// is 0, one hour is used.
 	RunTimeout time.Duration
 	// Lease is how long a job stays with a process that is not heard of; it is
-	// renewed three times in that time; at least 100 ms. If Lease is 0, ten seconds
+	// renewed three times in that time or more often; at least 100 ms. If Lease is 0, ten seconds
 	// is used.
 	Lease time.Duration
 	// DrainTimeout is how long [Foreman.Run] lets running jobs go on once its

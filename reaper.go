@@ -122,6 +122,10 @@ func (f *Foreman) prune(ctx context.Context, expired []*entry) error {
 // sweep removes artifacts that no job knows: a crash came between their being
 // written and their job's end, or between their job's removal and theirs.
 func (f *Foreman) sweep(ctx context.Context) {
+	// An empty store may be one that was lost: leave what may be all there is left.
+	if p, err := f.o.Store.List(ctx, store.Query{Limit: 1}); err != nil || len(p.Heads) == 0 {
+		return
+	}
 	known := func(job string, run uint64) (bool, error) {
 		id, err := ulid.ParseStrict(job)
 		if err != nil {
@@ -158,7 +162,8 @@ func (f *Foreman) sweep(ctx context.Context) {
 
 // heartbeat renews the leases of this process until ctx ends.
 func (f *Foreman) heartbeat(ctx context.Context) {
-	t := time.NewTicker(f.o.Lease / 3)
+	// Also how a cancel through another process is heard of: in less than a second.
+	t := time.NewTicker(min(f.o.Lease/3, 900*time.Millisecond))
 	defer t.Stop()
 	for {
 		select {

@@ -54,11 +54,19 @@ func (f *Foreman) runJobs(ctx context.Context) {
 	// attempt is over.
 	keep, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopKeeping()
+	// giveBack has attempts that were not begun settled as if they had not been.
+	giveBack := func(unrun []*attempt) {
+		for _, a := range unrun {
+			a.stop(errGivenBack)
+			a.execute(keep) // does not call the backend, since it was stopped before
+			over <- a
+		}
+	}
 	settling.Go(func() { f.settle(ctx, keep, over) })
 	keeping.Go(func() { f.heartbeat(keep) })
 
 	claiming.Go(func() { f.watchBackend(ctx) })
-	claiming.Go(func() { f.desk.run(ctx) })
+	claiming.Go(func() { f.desk.run(ctx, giveBack) })
 	claiming.Go(func() { f.reap(ctx) })
 	claiming.Go(func() { f.outbox.run(ctx) })
 	claiming.Go(func() { f.sweep(ctx) })
@@ -70,11 +78,7 @@ func (f *Foreman) runJobs(ctx context.Context) {
 
 	<-ctx.Done()
 	claiming.Wait() // nothing is claimed any more
-	for _, a := range f.desk.drain() {
-		a.stop(errDraining)
-		a.execute(keep) // does not call the backend, since it was stopped before
-		over <- a
-	}
+	giveBack(f.desk.drain())
 	hard := time.AfterFunc(f.o.DrainTimeout, f.runs.hardStop)
 	working.Wait()
 	f.desk.waitForCalls()

@@ -412,3 +412,80 @@ func TestDelete(t *testing.T) {
 	require.NoError(t, f.Delete(t.Context(), id))
 	require.ErrorIs(t, f.Delete(t.Context(), id), foreman.ErrNotFound)
 }
+
+// What was claimed ahead for jobs that were quick goes back when one is slow: nothing is
+// held up behind it, and nothing says that it works when it does not.
+func TestASlowJobAmongQuickOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		f := newForeman(t, foreman.BackendFunc(func(ctx context.Context, task *foreman.Task) error {
+			if string(task.Spec.Input) == "null" {
+				time.Sleep(time.Millisecond)
+				return nil
+			}
+			return g.Run(ctx, task)
+		}), foreman.Options{})
+		for range 300 {
+			submit(t, f, foreman.Spec{})
+		}
+		for range 12 {
+			submit(t, f, foreman.Spec{Input: []byte(`"slow"`)})
+		}
+		start(t, f)
+		<-g.began
+		time.Sleep(time.Second)
+		page, err := f.List(t.Context(), foreman.Query{State: foreman.Working})
+		require.NoError(t, err)
+		require.Len(t, page.Jobs, 1, "only the one that runs")
+		page, err = f.List(t.Context(), foreman.Query{State: foreman.Queued})
+		require.NoError(t, err)
+		require.Len(t, page.Jobs, 11)
+		for _, j := range page.Jobs {
+			require.Zero(t, j.Attempt)
+		}
+		j, err := f.Cancel(t.Context(), page.Jobs[0].ID)
+		require.NoError(t, err)
+		require.Equal(t, foreman.Canceled, j.State, "at once")
+
+		urgent := submit(t, f, foreman.Spec{Priority: 100, Input: []byte(`"urgent"`)})
+		called := make(chan error, 1)
+		go func() {
+			called <- f.Do(t.Context(), foreman.Spec{Model: "m"}, func(context.Context) error {
+				require.Empty(t, g.began, "before jobs of the same priority")
+				return nil
+			})
+		}()
+		synctest.Wait()
+		g.end <- nil
+		require.Equal(t, urgent, (<-g.began).ID)
+		g.end <- nil
+		require.NoError(t, <-called)
+		for range 10 {
+			<-g.began
+			g.end <- nil
+		}
+	})
+}
+
+func TestJitter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var begun []time.Time
+		f := newForeman(t, foreman.BackendFunc(func(context.Context, *foreman.Task) error {
+			begun = append(begun, time.Now())
+			return errors.New("again")
+		}), foreman.Options{RetryDelay: time.Hour, MaxRetryDelay: time.Hour, JobTTL: -1, ArtifactTTL: -1})
+		start(t, f)
+		await(t, f, submit(t, f, foreman.Spec{MaxAttempts: 30, RunTimeout: -1}))
+		var shortest, longest time.Duration
+		for i := range begun[1:] {
+			gap := begun[i+1].Sub(begun[i])
+			if shortest == 0 || gap < shortest {
+				shortest = gap
+			}
+			longest = max(longest, gap)
+		}
+		require.GreaterOrEqual(t, shortest, 48*time.Minute)
+		require.LessOrEqual(t, longest, 72*time.Minute+time.Second)
+		require.Greater(t, longest-shortest, 5*time.Minute, "not all at the same time")
+	})
+}

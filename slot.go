@@ -12,6 +12,7 @@ type slot struct {
 	places int        // how many can run at once
 	busy   int        // how many do: jobs and callers of Do
 	ahead  []*attempt // claimed, not begun, in claim order
+	since  time.Time  // when the latest of them were claimed
 	ready  sync.Cond  // signaled when a worker may find something to do
 	pace   time.Duration
 }
@@ -21,6 +22,9 @@ const (
 	// claim is being made durable.
 	aheadWork = 100 * time.Millisecond
 	maxAhead  = 512
+	// What was claimed ahead and has not begun after so long goes back: the jobs
+	// before it are slower than those before them were.
+	aheadLimit = 2 * aheadWork
 )
 
 // target is how many jobs to have claimed ahead, by how long jobs have been
@@ -49,13 +53,27 @@ func (s *slot) took(d time.Duration) {
 		s.pace = d
 		return
 	}
-	// One slow job among quick ones counts at once, so that nothing is claimed
-	// that cannot run soon; one quick job among slow ones counts little.
+	// One slow job among quick ones counts at once, so that less is claimed that
+	// cannot run soon; one quick job among slow ones counts little.
 	if d > s.pace {
 		s.pace = (s.pace + d) / 2
 	} else {
 		s.pace -= (s.pace - d) / 8
 	}
+}
+
+// overstayed takes back what has been claimed ahead for too long. If it is not yet so
+// long, it says when it will be.
+func (s *slot) overstayed(now time.Time) (back []*attempt, due time.Time) {
+	if len(s.ahead) == 0 {
+		return nil, time.Time{}
+	}
+	if due = s.since.Add(aheadLimit); due.After(now) {
+		return nil, due
+	}
+	back, s.ahead = s.ahead, nil
+	s.pace = max(s.pace, aheadLimit)
+	return back, time.Time{}
 }
 
 func (s *slot) empty() bool { return s.busy == 0 && len(s.ahead) == 0 }

@@ -42,6 +42,7 @@ type jobJSON struct {
 type queueJSON struct {
 	Position   int       `json:"position,omitempty"`
 	WaitingFor string    `json:"waiting_for"`
+	ETA        time.Time `json:"eta,omitzero"`
 	ReadyAt    time.Time `json:"ready_at,omitzero"`
 }
 
@@ -58,7 +59,7 @@ func jobAsJSON(j *Job, base string) *jobJSON {
 		Links: linksTo(base, j.ID),
 	}
 	if q := j.Queue; q != nil {
-		out.Queue = &queueJSON{Position: q.Position, WaitingFor: q.WaitingFor, ReadyAt: q.At.UTC()}
+		out.Queue = &queueJSON{Position: q.Position, WaitingFor: q.WaitingFor, ETA: q.ETA.UTC(), ReadyAt: q.At.UTC()}
 	}
 	return out
 }

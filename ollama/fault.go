@@ -45,7 +45,7 @@ func refused(resp *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what came of it is better than nothing
 	err := errors.New(errorText(resp, body))
 	switch code := resp.StatusCode; {
-	case code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= 500:
+	case code >= 500:
 		return foreman.RetryAfter(err, retryAfter(resp.Header.Get("Retry-After")))
 	case code >= 400:
 		return foreman.Permanent(err)

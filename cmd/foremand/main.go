@@ -1,5 +1,5 @@
 // Foremand is a job queue in front of an Ollama server: jobs over HTTP, kept on disk,
-// with webhooks, artifacts, and Ollama's own paths for callers that wait.
+// with webhooks, artifacts, and Ollama's /api/chat for callers that wait.
 //
 //	foremand -dev   tries it out with nothing else installed
 //	foremand -h     lists the flags, variables and settings of a config file

@@ -1,9 +1,9 @@
 // Package bolt keeps Foreman's records in one bbolt file: the default store,
 // with nothing to install and nothing to run beside the program.
 //
-// All writes go through one goroutine that takes everything waiting, makes it
-// one transaction and answers all of it: a lone caller pays one commit, and
-// many callers share one. Nobody waits for a timer.
+// One caller at a time writes: it takes everything waiting, makes it one
+// transaction and answers all of it. A lone caller pays one commit, and many
+// callers share one. There is no timer and no goroutine.
 //
 // Every value carries a checksum, so that a damaged record is reported as
 // [store.ErrDamaged] instead of being read. One process at a time can open the
@@ -79,10 +79,18 @@ func Open(path string, o *Options) (*Store, error) {
 		if s.db != nil {
 			_ = guard(s.db.Close)
 		}
-		return nil, fmt.Errorf("store file %s: %w", path, err)
+		return nil, fmt.Errorf("store file %s: %w", path, advise(err))
 	}
 	s.w.idle.L = &s.w.mu
 	return s, nil
+}
+
+// advise says what to do about a damaged file.
+func advise(err error) error {
+	if !errors.Is(err, store.ErrDamaged) {
+		return err
+	}
+	return fmt.Errorf("%w: restore the data directory from a backup, or move it away to begin anew", err)
 }
 
 func (s *Store) open(timeout time.Duration) error {
@@ -100,7 +108,7 @@ func (s *Store) open(timeout time.Duration) error {
 	case errors.Is(err, bbolterrors.ErrTimeout):
 		return errors.New("another process has it open: stop that process, or give this one a file of its own")
 	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrChecksum), errors.Is(err, bbolterrors.ErrVersionMismatch):
-		return fmt.Errorf("%w: %w: restore it from a backup, or move it away to begin anew", store.ErrDamaged, err)
+		return fmt.Errorf("%w: %w", store.ErrDamaged, err)
 	case err != nil:
 		return err
 	}
@@ -125,7 +133,7 @@ func (s *Store) checkSize() error {
 	}
 	return s.db.View(func(tx *bbolt.Tx) error {
 		if fi.Size() < tx.Size() {
-			return fmt.Errorf("%w: it is cut short, %d bytes of at least %d: restore it from a backup", store.ErrDamaged, fi.Size(), tx.Size())
+			return fmt.Errorf("%w: it is cut short, %d bytes of at least %d", store.ErrDamaged, fi.Size(), tx.Size())
 		}
 		return nil
 	})

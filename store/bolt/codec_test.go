@@ -98,3 +98,14 @@ func TestKeysSortAsTheyShould(t *testing.T) {
 		last = string(k)
 	}
 }
+
+// What was answered must be on disk: the options that would make it quicker and untrue
+// are off.
+func TestNothingIsLeftToTheSystem(t *testing.T) {
+	s, err := Open(t.TempDir()+"/foreman.db", nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	require.False(t, s.db.NoSync)
+	require.False(t, s.db.NoGrowSync)
+	require.False(t, s.db.NoFreelistSync)
+}

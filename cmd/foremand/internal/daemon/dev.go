@@ -58,7 +58,7 @@ func (d *trial) introduce(c *config, addr net.Addr) {
 		token = ` -H "Authorization: Bearer $TOKEN"`
 	}
 	const messages = `"messages":[{"role":"user","content":"hello there"}]`
-	fmt.Fprintf(d.stdout, `data directory %[1]s
+	fmt.Fprintf(d.stdout, `data directory %[1]s (to go on with it another time: -dev -data %[1]s)
 
 Submit a job, whose webhooks are verified and printed here:
 

@@ -9,7 +9,7 @@ import (
 )
 
 const pointer = `This is foremand, a job queue in front of an Ollama server.
-Jobs are at /jobs, what happens to them at /events, and Ollama's own paths at /api/.
+Jobs are at /jobs, what happens to them at /events, and Ollama's chat at /api/chat.
 `
 
 // routes is everything that is served. Without tokens anybody on this machine may use
