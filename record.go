@@ -23,7 +23,6 @@ type keptSpec struct {
 	RunAt         *time.Time    `json:"run_at,omitempty"`
 	QueueTimeout  time.Duration `json:"queue_timeout_ns,omitempty"`
 	RunTimeout    time.Duration `json:"run_timeout_ns,omitempty"`
-	MaxAttempts   int           `json:"max_attempts"`
 	BaseURL       string        `json:"base_url,omitempty"`
 }
 
@@ -47,8 +46,7 @@ type note struct {
 	Error            *Error     `json:"error,omitempty"`
 }
 
-// Most notes and specs have nothing to say but this, so it need not go through
-// reflection.
+// Most notes have nothing to say but this, so it need not go through reflection.
 const (
 	plainStart = `{"max_attempts":`
 	plainEnd   = `}`
@@ -88,61 +86,52 @@ func (n *note) decode(b []byte) (err error) {
 	return json.Unmarshal(b, n)
 }
 
-func (k *keptSpec) encode() ([]byte, error) {
-	if k.plain() {
-		return encodePlain(k.MaxAttempts), nil
-	}
-	return json.Marshal(k)
-}
-
 func (k *keptSpec) plain() bool {
 	return k.WebhookURL == "" && len(k.WebhookEvents) == 0 && k.RunAt == nil &&
 		k.QueueTimeout == 0 && k.RunTimeout == 0 && k.BaseURL == ""
 }
 
-func (k *keptSpec) decode(b []byte) (err error) {
-	var ok bool
-	if k.MaxAttempts, ok = decodePlain(b); ok {
-		return nil
-	}
-	return json.Unmarshal(b, k)
-}
+// lineMark is before the first line of a spec or an outcome.
+const lineMark = 0
 
-func (k *keptOutcome) encode() ([]byte, error) { return json.Marshal(k) }
-
-func (k *keptOutcome) decode(b []byte) error { return json.Unmarshal(b, k) }
-
-// line is the first line of a spec or an outcome.
-type line interface {
-	encode() ([]byte, error)
-	decode([]byte) error
-}
-
-func joinLine(l line, rest []byte) ([]byte, error) {
-	b, err := l.encode()
+func joinLine(line any, rest []byte) ([]byte, error) {
+	b, err := json.Marshal(line)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]byte, 0, len(b)+1+len(rest))
-	return append(append(append(out, b...), '\n'), rest...), nil
+	out := make([]byte, 0, 1+len(b)+1+len(rest))
+	return append(append(append(append(out, lineMark), b...), '\n'), rest...), nil
 }
 
-func cutLine(b []byte, l line) (rest []byte, err error) {
+func cutLine(b []byte, line any) (rest []byte, err error) {
 	first, rest, ok := bytes.Cut(b, []byte{'\n'})
-	if !ok {
+	if !ok || len(first) == 0 || first[0] != lineMark {
 		return nil, fmt.Errorf("%w: a record has no first line", store.ErrDamaged)
 	}
-	if err := l.decode(first); err != nil {
+	if err := json.Unmarshal(first[1:], line); err != nil {
 		return nil, fmt.Errorf("%w: %w", store.ErrDamaged, err)
 	}
 	return rest, nil
 }
 
+// encodeSpec is the input alone when there is nothing else to say, so that it need not
+// be copied. A line begins with lineMark, which no JSON does.
 func encodeSpec(s *Spec) ([]byte, error) {
-	return joinLine(&keptSpec{
+	k := keptSpec{
 		WebhookURL: s.StateWebhookURL, WebhookEvents: s.WebhookEvents, RunAt: pointer(s.RunAt),
-		QueueTimeout: s.QueueTimeout, RunTimeout: s.RunTimeout, MaxAttempts: s.MaxAttempts, BaseURL: s.BaseURL,
-	}, s.Input)
+		QueueTimeout: s.QueueTimeout, RunTimeout: s.RunTimeout, BaseURL: s.BaseURL,
+	}
+	if k.plain() {
+		return s.Input, nil
+	}
+	return joinLine(&k, s.Input)
+}
+
+func decodeSpec(b []byte, k *keptSpec) (input []byte, err error) {
+	if len(b) > 0 && b[0] != lineMark {
+		return b, nil
+	}
+	return cutLine(b, k)
 }
 
 // entry is a job with the head that it was read from.
@@ -176,7 +165,7 @@ func fromRecord(r store.Record) (entry, error) {
 		return e, err
 	}
 	var k keptSpec
-	if e.Spec.Input, err = cutLine(r.Spec, &k); err != nil {
+	if e.Spec.Input, err = decodeSpec(r.Spec, &k); err != nil {
 		return e, err
 	}
 	e.Spec.StateWebhookURL, e.Spec.WebhookEvents, e.Spec.BaseURL = k.WebhookURL, k.WebhookEvents, k.BaseURL

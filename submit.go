@@ -70,8 +70,10 @@ func (f *Foreman) insertion(s Spec) (store.Insertion, *entry, error) {
 	if s.IdempotencyKey != "" {
 		e.head.Fingerprint = s.fingerprint
 		if s.fingerprint == nil {
-			sum := sha256.Sum256(fmt.Appendf(spec, "\n%s\n%d\n%v", s.Model, s.Priority, s.Labels))
-			e.head.Fingerprint = sum[:]
+			h := sha256.New()
+			_, _ = fmt.Fprintf(h, "%s\n%d\n%v\n%d\n", s.Model, s.Priority, s.Labels, s.MaxAttempts)
+			_, _ = h.Write(spec)
+			e.head.Fingerprint = h.Sum(nil)
 		}
 	}
 	fx, err := e.advance(submitted(s.RunAt, now, f.terms(&s)), now, nil)

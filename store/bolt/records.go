@@ -35,17 +35,18 @@ func (s *Store) Insert(ctx context.Context, in []store.Insertion) ([]store.Resul
 }
 
 func (t *txn) insert(in *store.Insertion, out *store.Result) error {
-	h := in.Head
+	r := &row{Head: in.Head}
+	h := &r.Head
 	h.Version = 1
-	micro(&h)
-	if out.Err = check(&h, 0, in.Events, in.Deliveries); out.Err != nil {
+	micro(h)
+	if out.Err = check(h, 0, in.Events, in.Deliveries); out.Err != nil {
 		return nil
 	}
 	var key []byte
 	if h.IdempotencyKey != "" {
 		key = idempotencyKey(h.Owner, h.IdempotencyKey)
 		if id := t.bucket(bucketKeys).Get(key); id != nil {
-			return t.existing(ulid.ULID(id), &h, out)
+			return t.existing(ulid.ULID(id), h, out)
 		}
 	}
 	if !t.isNew(h.ID) {
@@ -61,14 +62,15 @@ func (t *txn) insert(in *store.Insertion, out *store.Result) error {
 			return err
 		}
 	}
-	if err := t.reindex(nil, &h); err != nil {
+	if err := t.reindex(nil, h); err != nil {
 		return err
 	}
 	if err := t.bucket(bucketSpecs).Put(h.ID[:], stored(in.Spec)); err != nil {
 		return err
 	}
-	out.Head = h
-	return t.emit(&row{Head: h, spec: checksum(in.Spec)}, in.Events, in.Deliveries)
+	r.spec = checksum(in.Spec)
+	out.Head = *h
+	return t.emit(r, in.Events, in.Deliveries)
 }
 
 // stored is a value to put: bbolt gives nil for one that was put as nil in the same
@@ -102,17 +104,20 @@ func check(h *store.Head, seq uint64, events []store.Event, deliveries []store.D
 	if h.State == "" {
 		return fmt.Errorf("%w: no state", store.ErrInvalid)
 	}
-	names := []string{h.Owner, h.Lane, h.Kind, h.IdempotencyKey, h.Worker, string(h.State)}
+	for _, n := range [...]string{h.Owner, h.Lane, h.Kind, h.IdempotencyKey, h.Worker, string(h.State)} {
+		if len(n) > maxName {
+			return tooLong(n)
+		}
+	}
 	for i := range deliveries {
 		d := &deliveries[i]
 		if d.Seq <= seq || d.Seq > h.Seq || i > 0 && d.Seq <= deliveries[i-1].Seq {
 			return fmt.Errorf("%w: delivery %d has sequence %d, which is not of an event beside it, in order", store.ErrInvalid, i, d.Seq)
 		}
-		names = append(names, d.Endpoint, d.URL)
-	}
-	for _, n := range names {
-		if len(n) > maxName {
-			return fmt.Errorf("%w: a name of %d bytes, more than %d", store.ErrInvalid, len(n), maxName)
+		for _, n := range [...]string{d.Endpoint, d.URL} {
+			if len(n) > maxName {
+				return tooLong(n)
+			}
 		}
 	}
 	if len(h.Note) > maxNote {
@@ -127,6 +132,10 @@ func check(h *store.Head, seq uint64, events []store.Event, deliveries []store.D
 		return fmt.Errorf("%w: the events end at %d, and the head says %d", store.ErrInvalid, seq, h.Seq)
 	}
 	return nil
+}
+
+func tooLong(name string) error {
+	return fmt.Errorf("%w: a name of %d bytes, more than %d", store.ErrInvalid, len(name), maxName)
 }
 
 // Get implements [store.Records].
