@@ -28,6 +28,7 @@ type attempt struct {
 
 	// Set when it is over.
 	err      error
+	failure  *Failure // what the backend has made of err, if it had ended with one
 	panicked bool
 	stopped  error // the cause, if the context had ended
 }
@@ -81,21 +82,34 @@ func (a *attempt) execute(ctx context.Context) {
 		a.stopped = context.Cause(ctx)
 		return
 	}
-	if fault, ok := errors.AsType[*Failure](a.err); ok && fault.Type == BackendUnavailable {
+	if a.failure != nil && a.failure.Type == BackendUnavailable {
 		a.f.backendDown(a.err)
 	}
 }
 
-// call turns a panic of the backend into an error of this attempt alone.
+// call runs the backend in a goroutine of its own, so that whatever it does ends this
+// attempt alone: a panic, in the text of its error too, or the end of its goroutine.
 func (a *attempt) call(ctx context.Context) {
-	defer func() {
-		if p := recover(); p != nil {
-			a.err, a.panicked = fmt.Errorf("the backend panicked: %v", p), true
-			a.f.o.Logger.Error("backend panicked", "job", a.id, "attempt", a.number, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		}
-	}()
 	a.task.ctx = ctx
-	a.err = a.f.backend.Run(ctx, a.task)
+	returned := false
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		defer func() {
+			if p := recover(); p != nil {
+				a.err, a.panicked = fmt.Errorf("the backend panicked: %v", p), true
+				a.f.o.Logger.Error("backend panicked", "job", a.id, "attempt", a.number, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			} else if !returned {
+				a.err, a.panicked = errors.New("the backend ended its goroutine"), true
+			}
+		}()
+		if err := a.f.backend.Run(ctx, a.task); err != nil {
+			a.failure = failureOf(err)
+			a.err = a.failure
+		}
+		returned = true
+	}()
+	<-over
 }
 
 // conclude is the life that follows from what came of the attempt.
@@ -111,7 +125,10 @@ func (a *attempt) conclude(e *entry, now time.Time) (life, error) {
 	case errors.Is(a.stopped, errCancelRequested):
 		return l.stop(now, t)
 	}
-	fault := failureOf(a.stopped, a.err, a.runTimeout())
+	fault := a.failure
+	if errors.Is(a.stopped, errRunTimeoutPassed) || fault == nil {
+		fault = &Failure{Type: RunTimeout, Err: fmt.Errorf("took longer than its run_timeout of %s", a.runTimeout())}
+	}
 	je := fault.jobError()
 	if fault.Type == BackendUnavailable {
 		return l.release(&je, now.Add(max(fault.After, a.f.unavailableDelay())), now, t)
@@ -126,12 +143,21 @@ type runs struct {
 	mu   sync.Mutex
 	byID map[ulid.ULID]*attempt
 	hard map[*context.CancelCauseFunc]struct{} // of calls of Do under way
+
+	stopped bool // they must end, and so must whichever comes
 }
 
 func (r *runs) init() {
 	r.worker = ulid.Make().String()
 	r.byID = map[ulid.ULID]*attempt{}
 	r.hard = map[*context.CancelCauseFunc]struct{}{}
+}
+
+// reopen undoes hardStop, for the next Run.
+func (r *runs) reopen() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stopped = false
 }
 
 func (r *runs) add(as []*attempt) {
@@ -184,6 +210,10 @@ func (a *attempt) moved(h store.Head) bool {
 		return false
 	}
 	a.mu.Lock()
+	if e.version < a.entry.head.Version {
+		a.mu.Unlock()
+		return true // no news: the attempt has been told of what came later
+	}
 	e.Spec = a.entry.Spec
 	a.entry = e
 	a.mu.Unlock()
@@ -198,6 +228,9 @@ func (a *attempt) moved(h store.Head) bool {
 func (r *runs) onHardStop(cancel context.CancelCauseFunc) func() {
 	r.mu.Lock()
 	r.hard[&cancel] = struct{}{}
+	if r.stopped {
+		cancel(errGivenBack)
+	}
 	r.mu.Unlock()
 	return func() {
 		r.mu.Lock()
@@ -213,6 +246,7 @@ func (r *runs) hardStop() {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.stopped = true
 	for cancel := range r.hard {
 		(*cancel)(errGivenBack)
 	}

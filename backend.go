@@ -3,7 +3,6 @@ package foreman
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -92,22 +91,18 @@ func Unavailable(err error) error {
 
 const maxMessage = 4096
 
-// failureOf says what is to be made of an error of a backend. stopped is why its
-// context had ended, if it had.
-func failureOf(stopped, err error, runTimeout time.Duration) *Failure {
-	if errors.Is(stopped, errRunTimeoutPassed) {
-		return &Failure{Type: RunTimeout, Err: fmt.Errorf("took longer than its run_timeout of %s", runTimeout)}
-	}
+// failureOf says what is to be made of an error of a backend. It keeps the text of the
+// error, and not the error, whose methods are the backend's.
+func failureOf(err error) *Failure {
+	out := Failure{Type: BackendError, Err: errors.New("the backend gave no reason")}
 	if f, ok := errors.AsType[*Failure](err); ok {
-		f := *f
-		f.Type = or(f.Type, BackendError)
-		if f.Err == nil {
-			f.Err = errors.New("the backend gave no reason")
+		if f == nil || f.Err == nil {
+			return &out
 		}
-		f.After = min(max(f.After, 0), 24*time.Hour)
-		return &f
+		out.Type, out.Final, out.After = or(f.Type, BackendError), f.Final, min(max(f.After, 0), 24*time.Hour)
 	}
-	return &Failure{Type: BackendError, Err: err}
+	out.Err = errors.New(clip(err.Error(), maxMessage))
+	return &out
 }
 
 func (e *Failure) jobError() Error {

@@ -12,6 +12,8 @@ import (
 	"github.com/foreman-go/foreman/webhook"
 )
 
+const skipPause = 100 * time.Millisecond
+
 // deliveryAttempt is what is kept of one attempt at a delivery.
 type deliveryAttempt struct {
 	At       time.Time     `json:"at"`
@@ -107,8 +109,9 @@ func (o *outbox) send(ctx, sendCtx context.Context, sending *sync.WaitGroup, out
 		if len(ds) > 0 {
 			continue
 		}
-		if len(claim.Skip) > 0 {
-			return idle, nil // what is due has no room: a settlement will ring
+		if len(claim.Skip) > 0 && !up.Delivery.After(o.f.now()) {
+			// What is due has no room, and hides what will be due: look again soon.
+			return o.f.now().Add(skipPause), nil
 		}
 		return earlier(up.Delivery, idle), nil
 	}
@@ -140,8 +143,8 @@ func (o *outbox) attempt(ctx context.Context, d *store.Delivery) store.Settlemen
 	out := o.f.sender.Send(ctx, webhook.Message{URL: d.URL, ID: deliveryID(d), Body: d.Body, Attempt: d.Attempt + 1})
 	s := store.Settlement{ID: d.ID, Seq: d.Seq, Attempt: d.Attempt}
 	if ctx.Err() != nil && out.Result != webhook.Delivered {
-		// Cut off by the end of Run: it was no attempt. Due at once, it is the
-		// first thing the next start does.
+		// Cut off by the end of Run: it was no attempt. It is made when the process
+		// starts again, or the lease has run out.
 		s.State, s.Due, s.Log = "", begun, nil
 		return s
 	}

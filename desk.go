@@ -69,14 +69,36 @@ func (d *desk) assign(ctx context.Context) (next time.Time, err error) {
 	if err != nil {
 		return next, fmt.Errorf("lanes: %w", err)
 	}
-	for _, s := range d.slots {
-		if n := d.prepare(s, lanes); n > 0 {
-			if err := d.claim(ctx, s, n); err != nil {
-				return next, err
-			}
+	next = earlier(up.Run, idle)
+	for _, s := range d.byLane(lanes) {
+		n := d.prepare(s, lanes)
+		if n == 0 {
+			continue
+		}
+		got, err := d.claim(ctx, s, n)
+		if err != nil {
+			return next, err
+		}
+		if got == 0 { // the lanes have changed since they were read
+			next = earlier(next, d.f.now().Add(reapPause))
 		}
 	}
-	return earlier(up.Run, idle), nil
+	return next, nil
+}
+
+// byLane lists the slots, those first whose own lane has work: they keep it.
+func (d *desk) byLane(lanes []store.Lane) []*slot {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var keep, move []*slot
+	for _, s := range d.slots {
+		if slices.ContainsFunc(lanes, func(l store.Lane) bool { return l.Name == s.lane }) {
+			keep = append(keep, s)
+		} else {
+			move = append(move, s)
+		}
+	}
+	return append(keep, move...)
 }
 
 // overstayed takes back what slots have claimed too far ahead, and says when to look
@@ -171,7 +193,7 @@ func (d *desk) demands(s *slot, lanes []store.Lane) []demand {
 
 // claim takes jobs for a slot. They are durably this process's, with their attempt
 // counted, before any of them is begun.
-func (d *desk) claim(ctx context.Context, s *slot, n int) error {
+func (d *desk) claim(ctx context.Context, s *slot, n int) (got int, err error) {
 	f := d.f
 	started := map[store.Ref]entry{}
 	var deliveries []store.Delivery
@@ -185,12 +207,13 @@ func (d *desk) claim(ctx context.Context, s *slot, n int) error {
 		return c
 	})
 	if err != nil {
-		return fmt.Errorf("claim: %w", err)
+		return 0, fmt.Errorf("claim: %w", err)
 	}
 	attempts := make([]*attempt, 0, len(records))
 	for _, r := range records {
 		if r.State != store.Working {
 			f.o.Logger.Error("a job cannot be read and has failed", "job", r.ID)
+			f.changed(r.Head, nil)
 			continue
 		}
 		e := started[r.Ref()]
@@ -209,7 +232,7 @@ func (d *desk) claim(ctx context.Context, s *slot, n int) error {
 	for range min(len(attempts), s.places) {
 		s.ready.Signal()
 	}
-	return nil
+	return len(records), nil
 }
 
 // startOf is the change that begins an attempt. A record that cannot be read fails:
@@ -226,9 +249,19 @@ func (f *Foreman) startOf(r store.Record) (entry, store.Change) {
 			}
 		}
 	}
-	h := r.Head
-	h.State, h.Finished = store.State(Failed), now
-	return e, store.Change{Head: h}
+	e, headErr := fromHead(r.Head)
+	if headErr != nil {
+		e = entry{head: r.Head, Job: Job{ID: r.ID, State: Queued, Sequence: r.Seq, Spec: Spec{Model: r.Kind}}}
+	}
+	l := e.life()
+	l.err = &Error{Type: Interrupted, Message: clip("the job cannot be read: "+err.Error(), maxMessage), Attempt: l.attempt}
+	l = l.finish(Failed, now, f.terms(&e.Spec)).forgetArtifacts()
+	c, err := e.become(l, now, nil)
+	if err != nil {
+		c = store.Change{Head: r.Head} // as it was: it can be looked at, and deleted by hand
+		c.Head.State = store.State(Failed)
+	}
+	return e, c
 }
 
 // next waits for an attempt to begin. It is nil when the drain has begun.

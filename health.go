@@ -12,6 +12,8 @@ import (
 const (
 	firstCheck = 100 * time.Millisecond
 	lastCheck  = 5 * time.Second
+	// A backend that was in reach for so long begins anew with the first pause.
+	steady = 30 * time.Second
 )
 
 // watchBackend keeps jobs from being claimed while a backend that is a Checker is
@@ -22,23 +24,31 @@ func (f *Foreman) watchBackend(ctx context.Context) {
 		return
 	}
 	f.desk.setDown(true)
-	for ctx.Err() == nil {
-		for delay := firstCheck; ctx.Err() == nil; delay = min(2*delay, lastCheck) {
-			err := check(ctx, c)
-			if err == nil {
-				break
-			}
-			if delay == firstCheck {
+	for delay := firstCheck; ctx.Err() == nil; {
+		said := false
+		for err := check(ctx, c); err != nil && ctx.Err() == nil; err = check(ctx, c) {
+			if !said {
 				f.o.Logger.Warn("the backend is out of reach; jobs wait", "error", err)
+				said = true
 			}
 			pause(ctx, jitter(delay))
+			delay = min(2*delay, lastCheck)
 		}
 		f.desk.setDown(false)
+		up := f.now()
 		select {
 		case <-f.backendLost:
 			f.desk.setDown(true)
 		case <-ctx.Done():
+			return
 		}
+		// A backend that passes its check and then cannot be reached all the same is
+		// left alone for longer and longer too.
+		if f.now().Sub(up) > steady {
+			delay = firstCheck
+		}
+		pause(ctx, jitter(delay))
+		delay = min(2*delay, lastCheck)
 	}
 }
 

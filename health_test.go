@@ -82,3 +82,23 @@ func TestBackendLostAndFound(t *testing.T) {
 		require.Equal(t, 1, j.Attempt, "what could not be reached does not count")
 	})
 }
+
+// treacherous passes its check, and cannot be reached all the same.
+type treacherous struct{ fragile }
+
+func (*treacherous) Check(context.Context) error { return nil }
+
+func TestABackendThatOnlyPassesItsCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &treacherous{}
+		b.down.Store(true)
+		f := newForeman(t, b, foreman.Options{})
+		start(t, f)
+		id := submit(t, f, foreman.Spec{})
+		time.Sleep(10 * time.Minute)
+		require.Less(t, b.runs.Load(), int64(200), "with pauses")
+		require.Greater(t, b.runs.Load(), int64(50))
+		b.down.Store(false)
+		require.Equal(t, foreman.Done, await(t, f, id).State)
+	})
+}

@@ -147,8 +147,8 @@ func (o *Options) filled() Options {
 	if f.Webhook.Schedule == nil {
 		f.Webhook.Schedule = webhook.DefaultSchedule()
 	}
-	f.Webhook.Concurrency = or(f.Webhook.Concurrency, 64)
-	f.Webhook.PerEndpoint = or(f.Webhook.PerEndpoint, 16)
+	f.Webhook.Concurrency = max(or(f.Webhook.Concurrency, 64), 1)
+	f.Webhook.PerEndpoint = max(or(f.Webhook.PerEndpoint, 16), 1)
 	return f
 }
 

@@ -47,6 +47,7 @@ func (f *Foreman) reapOnce(ctx context.Context) (more bool, err error) {
 		return false, fmt.Errorf("overdue: %w", err)
 	}
 	var expired []*entry
+	var failed error // of one record, which must not keep those behind it waiting
 	handled := 0
 	for _, h := range heads {
 		if a := f.runs.get(h.ID); a != nil && h.State == store.Working && h.Worker == f.runs.worker {
@@ -56,21 +57,24 @@ func (f *Foreman) reapOnce(ctx context.Context) (more bool, err error) {
 		now := f.now()
 		if State(h.State).Terminal() && !h.Expires.IsZero() && !h.Expires.After(now) {
 			e, err := f.entry(ctx, h.ID)
-			if err != nil {
-				return false, err
+			switch {
+			case errors.Is(err, ErrNotFound):
+				continue
+			case err != nil: // it cannot be read, but it can be removed
+				e = entry{head: h, Job: Job{ID: h.ID}}
 			}
 			expired = append(expired, &e)
 			continue
 		}
 		_, _, err := f.update(ctx, h.ID, f.overdue)
 		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrState) {
-			return false, err
+			failed = err
 		}
 	}
 	if err := f.prune(ctx, expired); err != nil {
-		return false, err
+		failed = err
 	}
-	return len(heads) == reapBatch && handled > 0, nil
+	return failed == nil && len(heads) == reapBatch && handled > 0, failed
 }
 
 // overdue is the life that follows when the deadline of a job has passed.
@@ -141,7 +145,7 @@ func (f *Foreman) sweep(ctx context.Context) {
 		if err != nil {
 			return false, err
 		}
-		if e.State == Working {
+		if e.State == Working && e.head.Deadline.After(f.now()) {
 			return true, nil // perhaps another process's
 		}
 		for i := range e.Artifacts {

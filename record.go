@@ -131,7 +131,7 @@ func decodeSpec(b []byte, k *keptSpec) (input []byte, err error) {
 	if len(b) > 0 && b[0] != lineMark {
 		return b, nil
 	}
-	return cutLine(b, k)
+	return cutLine(b, k) // which refuses one that is empty
 }
 
 // entry is a job with the head that it was read from.

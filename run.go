@@ -47,7 +47,8 @@ const settleGrace = 5 * time.Second
 
 func (f *Foreman) runJobs(ctx context.Context) {
 	f.desk.reopen()
-	var claiming, working, settling, keeping sync.WaitGroup
+	f.runs.reopen()
+	var claiming, delivering, working, settling, keeping sync.WaitGroup
 	over := make(chan *attempt, unsettled)
 
 	// keep outlives ctx: leases are renewed and results stored until the last
@@ -68,7 +69,7 @@ func (f *Foreman) runJobs(ctx context.Context) {
 	claiming.Go(func() { f.watchBackend(ctx) })
 	claiming.Go(func() { f.desk.run(ctx, giveBack) })
 	claiming.Go(func() { f.reap(ctx) })
-	claiming.Go(func() { f.outbox.run(ctx) })
+	delivering.Go(func() { f.outbox.run(ctx) })
 	claiming.Go(func() { f.sweep(ctx) })
 	for _, s := range f.desk.slots {
 		for range s.places {
@@ -83,6 +84,7 @@ func (f *Foreman) runJobs(ctx context.Context) {
 	working.Wait()
 	f.desk.waitForCalls()
 	hard.Stop()
+	delivering.Wait()
 	close(over)
 	giveUp := time.AfterFunc(settleGrace, stopKeeping)
 	settling.Wait()

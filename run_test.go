@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -487,5 +488,57 @@ func TestJitter(t *testing.T) {
 		require.GreaterOrEqual(t, shortest, 48*time.Minute)
 		require.LessOrEqual(t, longest, 72*time.Minute+time.Second)
 		require.Greater(t, longest-shortest, 5*time.Minute, "not all at the same time")
+	})
+}
+
+// brokenError panics when it is asked what it says.
+type brokenError struct{}
+
+func (brokenError) Error() string { panic("no text") }
+
+// Whatever a backend does ends its attempt, and nothing else.
+func TestBackendsThatMisbehave(t *testing.T) {
+	for name, tc := range map[string]struct {
+		run  func() error
+		want foreman.ErrorType
+	}{
+		"a nil *Failure":           {func() error { var f *foreman.Failure; return f }, foreman.BackendError},
+		"a failure without reason": {func() error { return &foreman.Failure{} }, foreman.BackendError},
+		"an error that panics":     {func() error { return brokenError{} }, foreman.Panicked},
+		"the end of its goroutine": {func() error { runtime.Goexit(); return nil }, foreman.Panicked},
+		"a panic with nil":         {func() error { panic(nil) }, foreman.Panicked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newForeman(t, foreman.BackendFunc(func(_ context.Context, task *foreman.Task) error {
+				if string(task.Spec.Input) != "null" {
+					return nil
+				}
+				return tc.run()
+			}), foreman.Options{MaxAttempts: 1})
+			start(t, f)
+			j := await(t, f, submit(t, f, foreman.Spec{}))
+			require.Equal(t, foreman.Failed, j.State)
+			require.Equal(t, tc.want, j.Error.Type)
+			require.Equal(t, foreman.Done, await(t, f, submit(t, f, foreman.Spec{Input: []byte("1")})).State)
+		})
+	}
+}
+
+// Two slots, and a job for each of two lanes that become due together: both start.
+func TestTwoLanesDueTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		f := newForeman(t, g, foreman.Options{Slots: 2})
+		start(t, f)
+		for range 3 {
+			at := time.Now().Add(time.Minute)
+			submit(t, f, foreman.Spec{Model: "b", RunAt: at})
+			submit(t, f, foreman.Spec{Model: "c", RunAt: at})
+			<-g.began
+			<-g.began
+			require.WithinDuration(t, at, time.Now(), 500*time.Millisecond)
+			g.end <- nil
+			g.end <- nil
+		}
 	})
 }

@@ -29,6 +29,7 @@ type Task struct {
 	run  uint64          // tells its artifacts from those of other attempts
 	tell func(Event)     // to whoever watches
 
+	writing   sync.Mutex // held while an artifact is written, before mu
 	mu        sync.Mutex
 	progress  *Progress
 	result    json.RawMessage
@@ -56,8 +57,9 @@ func (t *Task) Progress(fraction float64, message string) {
 // stored, never blocks and never fails: see [Foreman.Watch] for what becomes of
 // watchers that are too slow.
 func (t *Task) Write(p []byte) (int, error) {
-	if len(p) > 0 {
-		t.tell(Event{Type: OutputEvent, Timestamp: t.f.now(), Output: slices.Clone(p)})
+	const most = 32 << 10 // in one event
+	for part := range slices.Chunk(p, most) {
+		t.tell(Event{Type: OutputEvent, Timestamp: t.f.now(), Output: slices.Clone(part)})
 	}
 	return len(p), nil
 }
@@ -84,12 +86,14 @@ func (t *Task) SetResult(v any) error {
 
 // Artifact stores a named output of the job from r until it ends; it is durable
 // when Artifact returns. A name that was written before in this attempt is
-// replaced. If contentType is empty, application/octet-stream is used.
+// replaced. One artifact of an attempt is written at a time. If contentType is empty, application/octet-stream is used.
 //
 // Errors: [ErrInvalid] for a name or content type that cannot be, or for one more
 // artifact than [Options.MaxArtifacts]; [ErrTooLarge] beyond [Options.MaxArtifact];
 // those of r, of the disk, and of the attempt's context.
 func (t *Task) Artifact(name, contentType string, r io.Reader) (artifact.Info, error) {
+	t.writing.Lock()
+	defer t.writing.Unlock()
 	t.mu.Lock()
 	full := len(t.artifacts) >= t.f.o.MaxArtifacts && t.find(name) < 0
 	t.mu.Unlock()

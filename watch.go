@@ -78,6 +78,9 @@ func (f *Foreman) watch(ctx context.Context, id ulid.ULID, after uint64, tick <-
 			if len(stored) > 0 {
 				after = stored[len(stored)-1].Sequence
 			}
+			if ended {
+				live = append(live, w.take()...) // what came between, and nothing after
+			}
 			for _, e := range inOrder(stored, live) {
 				if !yield(e, nil) {
 					return
@@ -258,17 +261,17 @@ func (w *watcher) wake() {
 }
 
 func (w *watcher) add(e Event) {
+	defer w.wake()
 	size := len(e.Output) + eventOverhead
 	w.mu.Lock()
-	switch {
-	case w.size+size <= watcherBuffer:
-		w.live, w.size = append(w.live, e), w.size+size
-	case w.live[len(w.live)-1].Type != GapEvent:
-		e.Type, e.Output, e.Progress = GapEvent, nil, nil
-		w.live = append(w.live, e)
+	defer w.mu.Unlock()
+	if n := len(w.live); n > 0 && w.live[n-1].Type == GapEvent {
+		return // until the watcher has looked
 	}
-	w.mu.Unlock()
-	w.wake()
+	if w.size+size > watcherBuffer {
+		e.Type, e.Output, e.Progress = GapEvent, nil, nil
+	}
+	w.live, w.size = append(w.live, e), w.size+size
 }
 
 func (w *watcher) take() []Event {

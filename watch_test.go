@@ -88,3 +88,27 @@ func TestASlowWatcherFindsAGapAndSlowsNobody(t *testing.T) {
 	require.LessOrEqual(t, size, 256<<10)
 	require.Equal(t, foreman.Done, status(t, f, id).State)
 }
+
+// One write that is larger than what a watcher can hold is cut up, not a panic.
+func TestALargeWriteToAWatchedJob(t *testing.T) {
+	g := newGate()
+	f := newForeman(t, g, foreman.Options{})
+	start(t, f)
+	id := submit(t, f, foreman.Spec{})
+	task := <-g.began
+	gaps := 0
+	for e, err := range f.Watch(t.Context(), id, 0) {
+		require.NoError(t, err)
+		if e.State == foreman.Working {
+			n, err := task.Write(bytes.Repeat([]byte("x"), 1<<20))
+			require.NoError(t, err)
+			require.Equal(t, 1<<20, n)
+			g.end <- nil
+		}
+		if e.Type == foreman.GapEvent {
+			gaps++
+		}
+	}
+	require.Equal(t, 1, gaps)
+	require.Equal(t, foreman.Done, status(t, f, id).State)
+}

@@ -111,8 +111,10 @@ type Queue interface {
 	// Claim takes up to Limit records of one lane that are queued, due
 	// (RunAt has come) and not past their deadline, in claim order. For each
 	// one it calls start with the record, without its outcome, and applies the
-	// change that start returns, in the same transaction, with Head.Worker and
-	// Head.Deadline set from the claim. It returns the records as changed.
+	// change that start returns, in the same transaction; if that is to working,
+	// with Head.Worker and Head.Deadline set from the claim. It returns the records
+	// as changed. A spec that cannot be read any more is nil: start is to end its
+	// record.
 	//
 	// No record is ever claimed by two callers from the same version. start
 	// must be quick and free of effects: it runs inside the transaction and may

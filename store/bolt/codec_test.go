@@ -1,12 +1,16 @@
 package bolt
 
 import (
+	"bytes"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
 
 	"github.com/foreman-go/foreman/store"
 )
@@ -108,4 +112,53 @@ func TestNothingIsLeftToTheSystem(t *testing.T) {
 	require.False(t, s.db.NoSync)
 	require.False(t, s.db.NoGrowSync)
 	require.False(t, s.db.NoFreelistSync)
+}
+
+// A record that cannot be read is in nobody's way.
+func TestOneDamagedRecord(t *testing.T) {
+	for name, bucket := range map[string]int{"head": bucketHeads, "spec": bucketSpecs} {
+		t.Run(name, func(t *testing.T) {
+			s, err := Open(t.TempDir()+"/foreman.db", nil)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, s.Close()) }()
+			var ids []ulid.ULID
+			for range 3 {
+				h := store.Head{ID: ulid.Make(), State: store.Queued, Lane: "l", Seq: 1, Created: now()}
+				r, err := s.Insert(t.Context(), []store.Insertion{{Head: h, Spec: []byte("spec"), Events: []store.Event{{Seq: 1}}}})
+				require.NoError(t, err)
+				require.NoError(t, r[0].Err)
+				ids = append(ids, h.ID)
+			}
+			slices.SortFunc(ids, ulid.ULID.Compare)
+			require.NoError(t, s.db.Update(func(tx *bbolt.Tx) error {
+				b := tx.Bucket(bucketNames[bucket])
+				v := bytes.Clone(b.Get(ids[0][:]))
+				v[0] ^= 1
+				return b.Put(ids[0][:], v)
+			}))
+			lanes, err := s.Lanes(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, 3, lanes[0].Ready)
+			var claimed []ulid.ULID
+			_, err = s.Claim(t.Context(), store.Claim{Worker: "w", Lane: "l", Limit: 9, Lease: time.Hour}, func(r store.Record) store.Change {
+				if r.Spec == nil {
+					r.State = "failed"
+				} else {
+					claimed = append(claimed, r.ID)
+					r.State = store.Working
+				}
+				return store.Change{Head: r.Head}
+			})
+			require.NoError(t, err)
+			require.Equal(t, ids[1:], claimed)
+			lanes, err = s.Lanes(t.Context())
+			require.NoError(t, err)
+			require.Empty(t, lanes)
+			_, err = s.Get(t.Context(), ids[0])
+			require.ErrorIs(t, err, store.ErrDamaged)
+			r, err := s.Apply(t.Context(), []store.Change{{Head: store.Head{ID: ids[1], Version: 2, Seq: 1, State: "done"}}})
+			require.NoError(t, err, "the others can be changed as ever")
+			require.NoError(t, r[0].Err)
+		})
+	}
 }

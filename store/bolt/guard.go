@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -10,6 +11,8 @@ import (
 	"github.com/foreman-go/foreman/store"
 )
 
+var errPanicked = errors.New("a page is not what it should be")
+
 // guard runs fn and turns a panic into [store.ErrDamaged]. bbolt panics when a
 // page is not what it should be, and reading a page that the file no longer
 // has is a fault; neither may end the program that embeds the store.
@@ -17,7 +20,7 @@ func guard(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", store.ErrDamaged, p)
+			err = fmt.Errorf("%w: %w: %v", store.ErrDamaged, errPanicked, p)
 		}
 	}()
 	return fn()

@@ -148,12 +148,12 @@ func (t *txn) promote() error {
 		due = append(due, bytes.Clone(k))
 	}
 	for _, k := range due {
-		r, err := t.indexed(ulid.ULID(k[8:]))
-		if err != nil {
-			return err
-		}
 		if err := t.bucket(bucketDelayed).Delete(k); err != nil {
 			return err
+		}
+		r, err := t.indexed(ulid.ULID(k[8:]))
+		if err != nil {
+			continue // it is nobody's to claim; Get reports it
 		}
 		if err := t.putReady(&r.Head); err != nil {
 			return err
@@ -181,7 +181,7 @@ func (t *txn) voidLeases() error {
 	for _, id := range ids {
 		r, err := t.indexed(id)
 		if err != nil {
-			return err
+			continue // Get reports it
 		}
 		if err := t.setDeadline(&r, t.now); err != nil {
 			return err

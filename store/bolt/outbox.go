@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"fmt"
 	"sync"
 	"time"
 
@@ -112,12 +111,12 @@ func (t *txn) promoteDeliveries() error {
 		due = append(due, bytes.Clone(k))
 	}
 	for _, k := range due {
-		d, err := readDelivery(k[8:], t.bucket(bucketDeliveries).Get(k[8:]))
-		if err != nil {
-			return err
-		}
 		if err := t.bucket(bucketUnsent).Delete(k); err != nil {
 			return err
+		}
+		d, err := readDelivery(k[8:], t.bucket(bucketDeliveries).Get(k[8:]))
+		if err != nil {
+			continue // Deliveries reports it
 		}
 		if err := t.index(&d); err != nil {
 			return err
@@ -212,11 +211,11 @@ func (t *txn) sendableTo(prefix []byte, c *store.DeliveryClaim, out []store.Deli
 		}
 		d, err := readDelivery(key, t.bucket(bucketDeliveries).Get(key))
 		if err != nil {
-			return nil, err
+			continue // Deliveries reports it
 		}
 		body, err := open(t.bucket(bucketBodies).Get(key))
 		if err != nil {
-			return nil, fmt.Errorf("body of delivery %s %d: %w", d.ID, d.Seq, err)
+			continue // there is nothing to send
 		}
 		d.Body = bytes.Clone(body)
 		out = append(out, d)
@@ -259,12 +258,10 @@ func (t *txn) nextDelivery() (time.Time, error) {
 		if t.store.leases.hides(asDeliveryKey(key), t.now) {
 			continue
 		}
-		d, err := readDelivery(key, t.bucket(bucketDeliveries).Get(key))
-		if err != nil {
-			return next, err
+		if d, err := readDelivery(key, t.bucket(bucketDeliveries).Get(key)); err == nil {
+			next = d.Due
+			break
 		}
-		next = d.Due
-		break
 	}
 	if k, _ := t.bucket(bucketUnsent).Cursor().First(); k != nil {
 		next = earliest(next, timeAt(k))

@@ -40,16 +40,25 @@ func (s *Store) Claim(ctx context.Context, c store.Claim, start func(store.Recor
 // claimable reads the rows of a lane that can be claimed, in claim order.
 func (t *txn) claimable(lane string, limit int) ([]row, error) {
 	var rows []row
+	var damaged [][]byte
 	prefix := appendName(nil, lane)
 	c := t.bucket(bucketReady).Cursor()
 	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix) && len(rows) < limit; k, _ = c.Next() {
 		r, err := t.indexed(ulid.ULID(k[len(k)-idSize:]))
 		if err != nil {
-			return nil, err
+			damaged = append(damaged, bytes.Clone(k))
+			continue
 		}
 		if r.Deadline.IsZero() || r.Deadline.After(t.now) {
 			rows = append(rows, r)
 		}
+	}
+	// A record that cannot be read is nobody's to claim. Get reports it.
+	for _, k := range damaged {
+		if err := t.bucket(bucketReady).Delete(k); err != nil {
+			return nil, err
+		}
+		t.gain(lane, -1)
 	}
 	return rows, nil
 }
@@ -57,12 +66,14 @@ func (t *txn) claimable(lane string, limit int) ([]row, error) {
 func (t *txn) claim(old *row, c *store.Claim, start func(store.Record) store.Change) (r store.Record, err error) {
 	r.Head = old.Head
 	if r.Spec, err = t.spec(old); err != nil {
-		return r, err
+		r.Spec = nil // start finds that it is not there
 	}
 	change := start(r)
 	change.Head.ID = old.ID
-	change.Head.Worker = c.Worker
-	change.Head.Deadline = t.now.Add(c.Lease)
+	if change.Head.State == store.Working {
+		change.Head.Worker = c.Worker
+		change.Head.Deadline = t.now.Add(c.Lease)
+	}
 	var res store.Result
 	if err := t.apply(old, &change, &res); err != nil {
 		return r, err
@@ -145,21 +156,17 @@ func (t *txn) summarise(prefix []byte, l *store.Lane) error {
 	first := true
 	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); {
 		p := priorityAt(k[len(prefix):])
-		h, err := t.indexed(ulid.ULID(k[len(k)-idSize:]))
-		if err != nil {
-			return err
-		}
 		if first {
 			l.Priority = p
+			first = false
 		}
-		since := h.Created
-		if h.RunAt.After(since) {
-			since = h.RunAt
+		if h, err := t.indexed(ulid.ULID(k[len(k)-idSize:])); err == nil { // else Claim will see to it
+			since := h.Created
+			if h.RunAt.After(since) {
+				since = h.RunAt
+			}
+			l.Since = earliest(l.Since, since)
 		}
-		if first || since.Before(l.Since) {
-			l.Since = since
-		}
-		first = false
 		// On to the first key of a lower priority.
 		last := readyKey(l.Name, p, ulid.ULID(bytes.Repeat([]byte{0xff}, idSize)))
 		if k, _ = c.Seek(last); bytes.Equal(k, last) {
@@ -214,7 +221,7 @@ func (s *Store) Overdue(ctx context.Context, limit int) ([]store.Head, error) {
 				}
 				r, err := t.indexed(ulid.ULID(k[9:]))
 				if err != nil {
-					return err
+					continue // nobody can do anything about it but Get, which reports it
 				}
 				out = append(out, r.Head)
 			}

@@ -86,7 +86,8 @@ func stored(blob []byte) []byte {
 func (t *txn) existing(id ulid.ULID, h *store.Head, out *store.Result) error {
 	first, err := t.indexed(id)
 	if err != nil {
-		return err
+		out.Err = err
+		return nil
 	}
 	if !bytes.Equal(first.Fingerprint, h.Fingerprint) {
 		out.Err = store.ErrKeyReused
@@ -199,7 +200,8 @@ func (t *txn) current(ref store.Ref, out *store.Result) (r row, ok bool, err err
 	r, ok, err = t.row(ref.ID)
 	switch {
 	case err != nil:
-		return r, false, err
+		out.Err = err // this one's damage, and nobody else's
+		return r, false, nil
 	case !ok:
 		out.Err = store.ErrNotFound
 	case r.Version != ref.Version:

@@ -185,7 +185,7 @@ func (w *writer) commit(s *Store, batch []*op) error {
 	if errors.Is(err, syscall.ENOSPC) {
 		return fmt.Errorf("%w: store file %s: %w", store.ErrFull, s.path, err)
 	}
-	if errors.Is(err, store.ErrDamaged) {
+	if errors.Is(err, errPanicked) {
 		// Nobody can tell how far the panic got: write no more.
 		err = fmt.Errorf("store file %s: %w: nothing more is written: restore it from a backup", s.path, err)
 		w.broken = err
