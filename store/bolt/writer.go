@@ -132,14 +132,23 @@ func (w *writer) lead(s *Store, own *op) error {
 }
 
 // gather takes everything that waits. Those whom the commit before this one has
-// answered are about to call again, and are let, so that this commit is theirs too.
+// answered are about to call again: while more of them come, it lets them, for a few
+// turns, so that this commit is theirs too. Nobody waits for those who do not come.
 func (w *writer) gather() []*op {
-	runtime.Gosched()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	batch := w.waiting
-	w.waiting = make([]*op, 0, len(batch))
-	return batch
+	const turns = 3
+	for seen, turn := 0, 1; ; turn++ {
+		runtime.Gosched()
+		w.mu.Lock()
+		n := len(w.waiting)
+		if n == seen || turn == turns {
+			batch := w.waiting
+			w.waiting = make([]*op, 0, n)
+			w.mu.Unlock()
+			return batch
+		}
+		seen = n
+		w.mu.Unlock()
+	}
 }
 
 // stop refuses new writes and waits for those on their way.
