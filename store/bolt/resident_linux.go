@@ -7,8 +7,9 @@ import (
 )
 
 // releaseEvery is after how many commits the pages of the file that were read through
-// its mapping are given back: a few dozen MiB at most come together meanwhile.
-const releaseEvery = 32
+// its mapping are given back: rarely enough to cost nothing, and some dozens of MiB come
+// together meanwhile.
+const releaseEvery = 128
 
 // release takes the pages of the file out of this process's memory. They stay in the
 // system's cache, from where the next reader has them back; but without it, all that
