@@ -43,6 +43,11 @@ const (
 	// The map is reserved address space, not memory. Growing it makes the
 	// writer wait for every reader, so begin beyond what most files reach.
 	initialMmapSize = 4 << 30
+	// bbolt writes page by page: with pages of twice the usual size a commit of many
+	// records takes half the calls, and that of one is no slower. Only new files get it.
+	pageSize = 8 << 10
+	// No file of bbolt, whatever its page size, is shorter.
+	leastSize = 4 * 4096
 )
 
 // Store is a [store.Store] in one file.
@@ -94,10 +99,14 @@ func advise(err error) error {
 }
 
 func (s *Store) open(timeout time.Duration) error {
-	_, statErr := os.Stat(s.path)
+	fi, statErr := os.Stat(s.path)
+	if statErr == nil && fi.Size() > 0 && fi.Size() < leastSize {
+		return fmt.Errorf("%w: it is cut short, or something else: it has %d bytes", store.ErrDamaged, fi.Size())
+	}
 	bo := &bbolt.Options{
 		Timeout:      timeout,
 		FreelistType: bbolt.FreelistMapType,
+		PageSize:     pageSize,
 		NoStatistics: false,
 	}
 	if runtime.GOOS != "windows" && ^uint(0)>>63 == 1 {
