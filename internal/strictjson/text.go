@@ -1,6 +1,8 @@
 package strictjson
 
 import (
+	"encoding/binary"
+	"math/bits"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -10,6 +12,12 @@ import (
 func (s *scanner) text() (escaped bool, err error) {
 	data := s.data
 	for i := s.pos + 1; i < len(data); {
+		if len(data)-i >= 8 {
+			n := plain(binary.LittleEndian.Uint64(data[i:]))
+			if i += n; n == 8 {
+				continue
+			}
+		}
 		switch c := data[i]; {
 		case c == '"':
 			s.pos = i + 1
@@ -34,6 +42,19 @@ func (s *scanner) text() (escaped bool, err error) {
 		}
 	}
 	return false, s.ended()
+}
+
+// plain counts how many of eight bytes, from the lowest on, stand for themselves: are
+// ASCII, and no control character, quote or backslash. Most of a long text is looked
+// at only so.
+func plain(w uint64) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	// A byte below n borrows into its highest bit, and so does one that equals c once
+	// it is 0. What is borrowed can mark the bytes above it too, never one below.
+	controls := w - ' '*ones
+	quotes := (w ^ '"'*ones) - ones
+	backslashes := (w ^ '\\'*ones) - ones
+	return bits.TrailingZeros64((w|controls|quotes|backslashes)&highs) / 8
 }
 
 // escape checks the escape that starts at byte i, both halves of it if it is a
