@@ -161,7 +161,7 @@ func (s *Store) prepare() error {
 			return err
 		}
 	}
-	t := &txn{tx: tx, now: now(), store: s}
+	t := &txn{tx: tx, now: now(), store: s, values: &arena{}}
 	switch v := t.bucket(bucketMeta).Get(formatKey); {
 	case v == nil:
 		if err := t.bucket(bucketMeta).Put(formatKey, []byte{formatVersion}); err != nil {

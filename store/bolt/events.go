@@ -21,7 +21,7 @@ func (t *txn) emit(r *row, events []store.Event, deliveries []store.Delivery) er
 		if err != nil {
 			return err
 		}
-		v := make([]byte, 0, idSize+8+2+len(r.Owner)+len(e.Data)+4)
+		v := t.values.take(idSize + 8 + 2 + len(r.Owner) + len(e.Data) + 4)
 		v = binary.BigEndian.AppendUint64(append(v, r.ID[:]...), e.Seq)
 		v = append(appendName(v, r.Owner), e.Data...)
 		if err := feed.Put(posKey(pos), seal(v)); err != nil {

@@ -67,7 +67,7 @@ func (t *txn) reindex(old, new *store.Head) error {
 
 func (t *txn) put(r *row) error {
 	const usual = 256
-	return t.bucket(bucketHeads).Put(r.ID[:], seal(appendRow(make([]byte, 0, usual), r)))
+	return t.bucket(bucketHeads).Put(r.ID[:], seal(appendRow(t.values.take(usual), r)))
 }
 
 // moveQueued keeps a queued record in exactly one of bucketReady and

@@ -49,19 +49,15 @@ var bucketNames = [bucketCount][]byte{
 	[]byte("unsent"),
 }
 
-// grows says which buckets get keys that only grow: their pages are filled,
-// since nothing will come between.
-var grows = [bucketCount]bool{
-	bucketHeads: true, bucketSpecs: true, bucketOutcomes: true, bucketFeed: true,
-	bucketDeliveries: true, bucketBodies: true,
+// fills says how far the pages are filled of those buckets whose keys only grow:
+// nothing will come between. Heads and deliveries become longer as they change, and
+// get some room for that; what is written once gets none.
+var fills = [bucketCount]float64{
+	bucketHeads: 0.9, bucketDeliveries: 0.9,
+	bucketSpecs: 1, bucketOutcomes: 1, bucketFeed: 1, bucketBodies: 1,
 }
 
-const (
-	idSize = len(ulid.ULID{})
-	// The pages of a growing bucket are filled this far; the rest leaves room
-	// for heads that become longer as they change.
-	growingFill = 0.9
-)
+const idSize = len(ulid.ULID{})
 
 // present is the value of keys that have nothing to say. It is not empty, since
 // bbolt gives nil for a key that was put with an empty value in this transaction.

@@ -35,7 +35,8 @@ func (s *Store) Insert(ctx context.Context, in []store.Insertion) ([]store.Resul
 }
 
 func (t *txn) insert(in *store.Insertion, out *store.Result) error {
-	r := &row{Head: in.Head}
+	r := &t.fresh
+	r.Head, r.events, r.outcome = in.Head, r.events[:0], 0
 	h := &r.Head
 	h.Version = 1
 	micro(h)
@@ -58,7 +59,7 @@ func (t *txn) insert(in *store.Insertion, out *store.Result) error {
 		return nil
 	}
 	if key != nil {
-		if err := t.bucket(bucketKeys).Put(key, h.ID[:]); err != nil {
+		if err := t.bucket(bucketKeys).Put(key, in.Head.ID[:]); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,28 @@ type txn struct {
 	lanes   map[string]int64 // how many ready keys each lane has gained
 	full    *bool            // whether MaxSize is reached, once somebody asked
 	last    *ulid.ULID       // the highest id there is, once somebody asked
+	values  *arena           // of a transaction that writes: see take
+	fresh   row              // of the record that is being inserted
 }
+
+// arena is memory for the values that one transaction puts. bbolt reads them until the
+// transaction has ended, and no longer, so that the next one can have it.
+type arena struct{ b []byte }
+
+const arenaSize = 256 << 10
+
+// take returns an empty value with room for n bytes. One that grows beyond it moves to
+// memory of its own.
+func (a *arena) take(n int) []byte {
+	if cap(a.b)-len(a.b) < n {
+		a.b = make([]byte, 0, max(n, arenaSize))
+	}
+	at := len(a.b)
+	a.b = a.b[:at+n]
+	return a.b[at : at : at+n]
+}
+
+func (a *arena) reset() { a.b = a.b[:0] }
 
 // isNew reports whether there is no record of this id. Ids grow with time, so that
 // most often it is enough to know the highest.
@@ -38,8 +59,8 @@ func (t *txn) bucket(n int) *bbolt.Bucket {
 	b := t.buckets[n]
 	if b == nil {
 		b = t.tx.Bucket(bucketNames[n])
-		if grows[n] {
-			b.FillPercent = growingFill
+		if f := fills[n]; f != 0 {
+			b.FillPercent = f
 		}
 		t.buckets[n] = b
 	}

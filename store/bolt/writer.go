@@ -26,6 +26,7 @@ type writer struct {
 	ops     sync.Pool
 	broken  error // once set, nothing is written any more; the leader's
 	commits int   // so far; the leader's
+	values  arena // the leader's
 }
 
 // op is one call's part of a transaction. run reports what becomes of the items
@@ -174,7 +175,8 @@ func (w *writer) commit(s *Store, batch []*op) error {
 		}
 		defer func() { _ = tx.Rollback() }() // no effect after Commit
 		size := tx.Size()
-		t := &txn{tx: tx, now: now(), store: s}
+		w.values.reset()
+		t := &txn{tx: tx, now: now(), store: s, values: &w.values}
 		for _, o := range batch {
 			if err := o.run(t); err != nil {
 				return err
