@@ -86,9 +86,10 @@ func (n *note) decode(b []byte) (err error) {
 	return json.Unmarshal(b, n)
 }
 
-func (k *keptSpec) plain() bool {
-	return k.WebhookURL == "" && len(k.WebhookEvents) == 0 && k.RunAt == nil &&
-		k.QueueTimeout == 0 && k.RunTimeout == 0 && k.BaseURL == ""
+// plain reports whether a line would have nothing to say.
+func (s *Spec) plain() bool {
+	return s.StateWebhookURL == "" && len(s.WebhookEvents) == 0 && s.RunAt.IsZero() &&
+		s.QueueTimeout == 0 && s.RunTimeout == 0 && s.BaseURL == ""
 }
 
 // lineMark is before the first line of a spec or an outcome.
@@ -117,14 +118,13 @@ func cutLine(b []byte, line any) (rest []byte, err error) {
 // encodeSpec is the input alone when there is nothing else to say, so that it need not
 // be copied. A line begins with lineMark, which no JSON does.
 func encodeSpec(s *Spec) ([]byte, error) {
-	k := keptSpec{
-		WebhookURL: s.StateWebhookURL, WebhookEvents: s.WebhookEvents, RunAt: pointer(s.RunAt),
-		QueueTimeout: s.QueueTimeout, RunTimeout: s.RunTimeout, BaseURL: s.BaseURL,
-	}
-	if k.plain() {
+	if s.plain() {
 		return s.Input, nil
 	}
-	return joinLine(&k, s.Input)
+	return joinLine(&keptSpec{
+		WebhookURL: s.StateWebhookURL, WebhookEvents: s.WebhookEvents, RunAt: pointer(s.RunAt),
+		QueueTimeout: s.QueueTimeout, RunTimeout: s.RunTimeout, BaseURL: s.BaseURL,
+	}, s.Input)
 }
 
 func decodeSpec(b []byte, k *keptSpec) (input []byte, err error) {

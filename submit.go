@@ -32,11 +32,11 @@ func (f *Foreman) submit(ctx context.Context, s Spec) (job *Job, replayed bool, 
 	if err := f.check(&s); err != nil {
 		return nil, false, err
 	}
-	in, e, err := f.insertion(s)
+	e, in, err := f.insertion(s)
 	if err != nil {
 		return nil, false, err
 	}
-	res, err := f.o.Store.Insert(ctx, []store.Insertion{in})
+	res, err := f.o.Store.Insert(ctx, in)
 	if err == nil {
 		err = res[0].Err
 	}
@@ -49,36 +49,41 @@ func (f *Foreman) submit(ctx context.Context, s Spec) (job *Job, replayed bool, 
 	}
 	e.version = res[0].Head.Version
 	f.desk.wake()
-	f.outbox.wake(in.Deliveries)
+	f.outbox.wake(in[0].Deliveries)
 	f.reaper.before(e.head.Deadline)
 	e.Queue = f.queueStatus(&e.Job, &e.head)
 	return &e.Job, false, nil
 }
 
 // insertion makes the record of a new job.
-func (f *Foreman) insertion(s Spec) (store.Insertion, *entry, error) {
+func (f *Foreman) insertion(s Spec) (*entry, []store.Insertion, error) {
 	now := f.now()
-	id := ulid.Make()
-	e := &entry{Job: Job{ID: id, Spec: s, CreatedAt: now}, head: store.Head{
-		ID: id, Owner: s.Owner, Lane: f.lane(&s), Kind: s.Model, Labels: s.Labels,
+	e := &entry{Job: Job{ID: ulid.Make(), Spec: s, CreatedAt: now}}
+	e.head = store.Head{
+		ID: e.ID, Owner: s.Owner, Lane: f.lane(&e.Spec), Kind: s.Model, Labels: s.Labels,
 		Priority: int32(s.Priority), Created: now, IdempotencyKey: s.IdempotencyKey,
-	}}
-	spec, err := encodeSpec(&s)
+	}
+	spec, err := encodeSpec(&e.Spec)
 	if err != nil {
-		return store.Insertion{}, nil, fmt.Errorf("submit: %w", err)
+		return nil, nil, fmt.Errorf("submit: %w", err)
 	}
 	if s.IdempotencyKey != "" {
-		e.head.Fingerprint = s.fingerprint
-		if s.fingerprint == nil {
-			h := sha256.New()
-			_, _ = fmt.Fprintf(h, "%s\n%d\n%v\n%d\n", s.Model, s.Priority, s.Labels, s.MaxAttempts)
-			_, _ = h.Write(spec)
-			e.head.Fingerprint = h.Sum(nil)
-		}
+		e.head.Fingerprint = fingerprint(&e.Spec, spec)
 	}
-	fx, err := e.advance(submitted(s.RunAt, now, f.terms(&s)), now, nil)
+	fx, err := e.advance(submitted(s.RunAt, now, f.terms(&e.Spec)), now, nil)
 	if err != nil {
-		return store.Insertion{}, nil, fmt.Errorf("submit: %w", err)
+		return nil, nil, fmt.Errorf("submit: %w", err)
 	}
-	return store.Insertion{Head: e.head, Spec: spec, Events: fx.events, Deliveries: fx.deliveries}, e, nil
+	return e, []store.Insertion{{Head: e.head, Spec: spec, Events: fx.events, Deliveries: fx.deliveries}}, nil
+}
+
+// fingerprint stands for all that a spec asks for.
+func fingerprint(s *Spec, encoded []byte) []byte {
+	if s.fingerprint != nil {
+		return s.fingerprint
+	}
+	h := sha256.New()
+	_, _ = fmt.Fprintf(h, "%s\n%d\n%v\n%d\n", s.Model, s.Priority, s.Labels, s.MaxAttempts)
+	_, _ = h.Write(encoded)
+	return h.Sum(nil)
 }
