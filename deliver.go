@@ -157,7 +157,7 @@ func (o *outbox) attempt(ctx context.Context, d *store.Delivery) store.Settlemen
 	switch {
 	case out.Result == webhook.Delivered:
 		s.State = store.Delivered
-	case out.Result == webhook.GiveUp || !again:
+	case out.Result != webhook.Retry || !again:
 		s.State = store.Failed
 		o.f.o.Logger.Warn("a webhook is given up", "job", d.ID, "sequence", d.Seq, "endpoint", d.Endpoint, "attempt", d.Attempt+1, "error", out.Err)
 	default:

@@ -24,7 +24,8 @@ const (
 // 4, 8 and 16 seconds apart (each wait up to 20 % shorter or longer, and as
 // long as a Retry-After header asks, up to 24 hours). Events with the same
 // JobID are delivered one after the other in the order in which they were
-// fired: the next one starts when the one before was delivered or given up.
+// fired: the next one starts when the one before was delivered or given up. After
+// 410 (Gone) those that wait behind it are dropped, which is logged.
 // Events of different jobs do not wait for each other.
 //
 // A Dispatcher is safe for concurrent use. It has a goroutine for each job
@@ -73,7 +74,7 @@ func NewDispatcher(secret string, logger *slog.Logger) *Dispatcher {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &Dispatcher{
 		baseDelay: time.Second,
-		sender:    newSender(sig, defaultTimeout, AllowAll()),
+		sender:    newSender(sig, 0, AllowAll()),
 		log:       logger,
 		ctx:       ctx,
 		cancel:    cancel,
@@ -129,16 +130,23 @@ func (d *Dispatcher) accept(x delivery) error {
 	return nil
 }
 
-// settle takes x off the books and returns the next event of the job.
-func (d *Dispatcher) settle(x delivery, done bool) (next delivery, ok bool) {
+// settle takes x off the books, with all that waits behind it if the receiver wants
+// no more, and returns the next event of the job.
+func (d *Dispatcher) settle(x delivery, end Result) (next delivery, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.events--
-	d.bytes -= len(x.message.Body)
-	if !done {
+	d.strike(x)
+	if end == Retry {
 		d.abandoned++
 	}
 	line := d.waiting[x.jobID]
+	if end == Stop {
+		for _, y := range line {
+			d.strike(y)
+			d.report(slog.LevelWarn, "webhook event dropped: the receiver wants no more of this job", y)
+		}
+		line = nil
+	}
 	if len(line) == 0 {
 		delete(d.waiting, x.jobID)
 		return delivery{}, false
@@ -148,30 +156,39 @@ func (d *Dispatcher) settle(x delivery, done bool) (next delivery, ok bool) {
 	return next, true
 }
 
-// deliver makes the attempts at x until it is delivered or given up. It
-// returns false if Close ended that.
-func (d *Dispatcher) deliver(x delivery) bool {
+// strike takes x off the books. mu is held.
+func (d *Dispatcher) strike(x delivery) {
+	d.events--
+	d.bytes -= len(x.message.Body)
+}
+
+// deliver makes the attempts at x until it is delivered or given up. It returns how
+// that ended: with Retry if Close ended it.
+func (d *Dispatcher) deliver(x delivery) Result {
 	schedule := doubling(d.baseDelay, retries)
 	for x.message.Attempt = 1; ; x.message.Attempt++ {
 		out := d.sender.Send(d.ctx, x.message)
 		if out.Result == Delivered {
 			d.report(slog.LevelDebug, "webhook delivered", x, slog.Int("status", out.Status))
-			return true
+			return Delivered
 		}
 		if d.ctx.Err() != nil {
-			return false
+			return Retry
 		}
 		wait, more := schedule.Next(x.message.Attempt, out.RetryAfter, nil)
-		if out.Result == GiveUp || !more {
+		if out.Result != Retry || !more {
 			d.report(slog.LevelError, "webhook given up", x, slog.Int("status", out.Status), slog.Any("error", out.Err))
-			return true
+			if out.Result == Stop {
+				return Stop
+			}
+			return GiveUp
 		}
 		d.report(slog.LevelWarn, "webhook attempt failed", x,
 			slog.Int("status", out.Status), slog.Any("error", out.Err), slog.Duration("retry_in", wait))
 		select {
 		case <-time.After(wait):
 		case <-d.ctx.Done():
-			return false
+			return Retry
 		}
 	}
 }

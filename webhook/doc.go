@@ -26,8 +26,9 @@
 // A receiver accepts an event with any status from 200 to 299. It should do so
 // at once and work afterwards. Delivery is at least once: a receiver that saw
 // a webhook-id before answers 200 again and does nothing more. 410 (Gone) ends
-// the delivery; after any other answer the event is sent again, not earlier
-// than a Retry-After header asks on 429 and 503. Redirects are not followed.
+// all deliveries of the job; after any other answer the event is sent again, not
+// earlier than a Retry-After header asks on 429 and 503. Redirects are not
+// followed.
 //
 // # Secrets
 //

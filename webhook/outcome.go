@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -20,14 +21,37 @@ type Result string
 const (
 	Delivered Result = "delivered" // the receiver has the event
 	Retry     Result = "retry"     // a later attempt may succeed
-	GiveUp    Result = "give_up"   // none can: the receiver said so, or the message cannot be sent
+	GiveUp    Result = "give_up"   // none can: the message cannot be sent
+	Stop      Result = "stop"      // the receiver wants neither this nor what would follow (410)
+)
+
+// Fault says who has to do something about an attempt that failed.
+type Fault string
+
+// Who can be at fault.
+const (
+	FaultReceiver Fault = "receiver" // it answered so, or cannot be reached under its name and address
+	FaultGuard    Fault = "guard"    // the [Guard] refused the address: the operator can allow it
+	FaultProxy    Fault = "proxy"    // the operator's egress proxy is out of order, or refuses us
+	FaultSender   Fault = "sender"   // the attempt was called off, or the message cannot be sent
 )
 
 // Outcome is what came of one attempt.
 type Outcome struct {
 	Result Result
+	// Fault is "" if Result is Delivered.
+	Fault Fault
+	// Phase is how far the attempt came; "" if it did not begin.
+	Phase Phase
+	// Addr is what was connected to last, or tried: the receiver or, if there is
+	// one, the proxy. It is not valid if no address was known yet.
+	Addr netip.AddrPort
 	// Status is the HTTP status, or 0 if there was no answer.
 	Status int
+	// Excerpt is how the body of the answer begins if Result is not Delivered, at
+	// most 256 bytes, with a dot for each byte that is not text. Show it only to
+	// whom the URL belongs: it is what stands behind that.
+	Excerpt string
 	// Err is nil if Result is Delivered. Otherwise it says what went wrong in
 	// at most 512 bytes, without the secret and without more of the URL than
 	// its host. It wraps a [*GuardError] if the guard refused the address,
@@ -53,8 +77,8 @@ func judge(status int, header http.Header, now time.Time) Outcome {
 	case status >= 300 && status <= 399:
 		advice = ": redirects are not followed, use the URL they lead to"
 	case status == http.StatusGone:
-		out.Result = GiveUp
-		advice = ": the receiver wants no more of it"
+		out.Result = Stop
+		advice = ": the receiver wants no more"
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
 		out.RetryAfter = parseRetryAfter(header.Get("Retry-After"), now)
 	}

@@ -3,18 +3,26 @@ package webhook
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 const (
 	defaultTimeout = 15 * time.Second
 	maxResponse    = 16 << 10 // bytes of a response body that are read, and of its header
 	maxMessageID   = 256      // bytes
+	maxExcerpt     = 256      // bytes of a response body that are told
+	maxIdle        = 256      // connections kept open for the next attempts
 
 	userAgent = "foreman-webhook/1"
 )
@@ -30,6 +38,19 @@ type SenderOptions struct {
 	// Guard decides which addresses may be dialed. If it is nil, only public
 	// ones: NewGuard().
 	Guard *Guard
+	// Proxy, an http or https URL, is what every request goes through: with
+	// CONNECT to https receivers, in the absolute form to http ones. It looks up
+	// the names, so the Guard sees only which hosts are asked for, and the proxy
+	// has to keep names from leading to private addresses. A user and password in
+	// it are given to it alone. If Proxy is nil, there is none: the environment
+	// is never asked.
+	Proxy *url.URL
+	// RootCAs are whom receivers have to be certified by. If it is nil, those of
+	// the system. That they are certified is always checked.
+	RootCAs *x509.CertPool
+	// Certificates are shown to receivers that ask for one (mutual TLS). If it is
+	// empty, none is.
+	Certificates []tls.Certificate
 }
 
 // Message is one event on its way to one receiver.
@@ -40,16 +61,18 @@ type Message struct {
 	Attempt int    // counted from 1 by the caller; it is not sent
 }
 
-// Sender makes single attempts at delivering messages. It uses no proxy, keeps
-// no cookies and follows no redirect. It is safe for concurrent use.
+// Sender makes single attempts at delivering messages. It keeps no cookies and
+// follows no redirect. It is safe for concurrent use.
 type Sender struct {
 	signer    signer
 	timeout   time.Duration
+	guard     *Guard
 	transport *http.Transport
 }
 
 // NewSender returns a Sender; o may be nil. It fails if the secret starts with
-// "whsec_" and is not base64 from there. Close the Sender after use.
+// "whsec_" and is not base64 from there, and if the proxy is of a kind that it
+// cannot use. Close the Sender after use.
 func NewSender(o *SenderOptions) (*Sender, error) {
 	if o == nil {
 		o = &SenderOptions{}
@@ -58,65 +81,92 @@ func NewSender(o *SenderOptions) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkProxy(o.Proxy); err != nil {
+		return nil, err
+	}
 	guard := o.Guard
 	if guard == nil {
 		guard = NewGuard()
 	}
-	timeout := o.Timeout
-	if timeout <= 0 {
-		timeout = defaultTimeout
+	s := newSender(sig, o.Timeout, guard)
+	s.transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs, Certificates: o.Certificates}
+	if o.Proxy != nil {
+		s.useProxy(o.Proxy)
 	}
-	return newSender(sig, timeout, guard), nil
+	return s, nil
 }
 
 func newSender(sig signer, timeout time.Duration, guard *Guard) *Sender {
+	if timeout <= 0 {
+		timeout = defaultTimeout
+	}
 	dialer := &net.Dialer{
 		// A dial goes on when its attempt has ended, for the next one to use.
 		Timeout:        timeout,
 		ControlContext: guard.control,
 	}
-	return &Sender{signer: sig, timeout: timeout, transport: newTransport(dialer)}
+	return &Sender{signer: sig, timeout: timeout, guard: guard, transport: newTransport(dialer)}
 }
 
-// newTransport returns the transport of a Sender. Nobody else may supply one,
-// and it has no proxy: either would take the dialing away from the guard.
+// newTransport returns the transport of a Sender. Nobody else may supply one: it
+// would take the dialing away from the guard.
 func newTransport(d *net.Dialer) *http.Transport {
 	return &http.Transport{
 		DialContext:            d.DialContext,
 		TLSHandshakeTimeout:    d.Timeout,
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true, // a small answer must not become a large one
-		MaxIdleConns:           64,
-		MaxIdleConnsPerHost:    8,
+		MaxIdleConns:           maxIdle,
+		MaxIdleConnsPerHost:    maxIdle,
 		IdleConnTimeout:        time.Minute,
 		MaxResponseHeaderBytes: maxResponse,
 	}
 }
+
+// useProxy sends everything through a proxy. All that is dialed then is the proxy,
+// which the guard has no say in.
+func (s *Sender) useProxy(u *url.URL) {
+	d := &net.Dialer{Timeout: s.timeout}
+	s.transport.DialContext = d.DialContext
+	s.transport.Proxy = http.ProxyURL(u)
+	s.transport.OnProxyConnectResponse = onProxyAnswer
+}
+
+func (s *Sender) proxied() bool { return s.transport.Proxy != nil }
 
 // Send makes one attempt at m, at once, and says what came of it. It returns
 // when the receiver has answered, the timeout has passed or ctx has ended; an
 // attempt that ctx ended has the result Retry.
 //
 // A status from 200 to 299 is a delivery, even if the body after it does not
-// end in time. 410 is GiveUp, as is a message that cannot be sent at all: the
+// end in time. 410 is Stop. A message that cannot be sent at all is GiveUp: the
 // URL is not one of http or https with a host, or the ID is not as it should
 // be. All else is Retry: other statuses, redirects among them, network faults,
 // and an address that the guard refuses, since a name may have another address
-// the next time. At most 16 KiB of the answer's body are read, and dropped.
+// the next time. At most 16 KiB of the answer's body are read.
 func (s *Sender) Send(ctx context.Context, m Message) Outcome {
 	start := time.Now()
-	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout,
+	timed, cancel := context.WithTimeoutCause(ctx, s.timeout,
 		fmt.Errorf("no answer within %v: %w", s.timeout, context.DeadlineExceeded))
 	defer cancel()
-	out := s.attempt(ctx, m)
+	out := s.attempt(timed, m)
+	if out.Result != Delivered && ctx.Err() != nil {
+		out.Fault = FaultSender
+	}
 	out.Duration = time.Since(start)
 	return out
 }
 
 func (s *Sender) attempt(ctx context.Context, m Message) Outcome {
-	req, err := s.request(ctx, m)
+	var t trace
+	req, err := s.request(t.into(ctx), m)
 	if err != nil {
-		return Outcome{Result: GiveUp, Err: err}
+		return Outcome{Result: GiveUp, Fault: FaultSender, Err: err}
+	}
+	if s.proxied() { // the dialer's hook sees only the proxy
+		if err := s.guard.checkHost(req.URL); err != nil {
+			return Outcome{Result: Retry, Fault: FaultGuard, Err: err}
+		}
 	}
 	// Not http.Client, which follows redirects and puts the URL in its errors.
 	resp, err := s.transport.RoundTrip(req)
@@ -124,10 +174,35 @@ func (s *Sender) attempt(ctx context.Context, m Message) Outcome {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return Outcome{Result: Retry, Err: &sendError{err}}
+		out := Outcome{Result: Retry, Err: &sendError{err}}
+		var connected bool
+		out.Phase, out.Addr, connected = t.seen()
+		out.Fault = s.faultOf(err, connected)
+		return out
 	}
-	drain(resp)
-	return judge(resp.StatusCode, resp.Header, time.Now())
+	t.reach(PhaseBody)
+	excerpt := drain(resp)
+	out := judge(resp.StatusCode, resp.Header, time.Now())
+	out.Phase, out.Addr, _ = t.seen()
+	if out.Result != Delivered {
+		out.Excerpt = excerpt
+		out.Fault = FaultReceiver
+		if s.proxied() && out.Status == http.StatusProxyAuthRequired {
+			out.Fault = FaultProxy
+		}
+	}
+	return out
+}
+
+// faultOf tells who is to see to an error before there was an answer.
+func (s *Sender) faultOf(err error, connected bool) Fault {
+	if _, ok := errors.AsType[*GuardError](err); ok {
+		return FaultGuard
+	}
+	if s.proxied() && isProxyFault(err, connected) {
+		return FaultProxy
+	}
+	return FaultReceiver
 }
 
 // request returns the request of one attempt.
@@ -165,14 +240,30 @@ func validID(id string) bool {
 	return id != "" && len(id) <= maxMessageID
 }
 
-// drain ends the answer. A connection whose answer was read to its end can be
-// used again; for a long one it is cheaper to dial anew.
-func drain(resp *http.Response) {
+// drain ends the answer, and returns how its body begins. A connection whose answer
+// was read to its end can be used again; for a long one it is cheaper to dial anew.
+func drain(resp *http.Response) string {
+	defer func() { _ = resp.Body.Close() }()
 	// After 101 the body is the connection, and the context no longer ends it.
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		_, _ = io.CopyN(io.Discard, resp.Body, maxResponse)
+	if resp.StatusCode == http.StatusSwitchingProtocols || resp.Body == http.NoBody {
+		return ""
 	}
-	_ = resp.Body.Close()
+	var start [maxExcerpt]byte
+	n, err := io.ReadFull(resp.Body, start[:])
+	if err == nil {
+		_, _ = io.CopyN(io.Discard, resp.Body, maxResponse-maxExcerpt)
+	}
+	return printable(start[:n])
+}
+
+// printable makes text of what a stranger has sent: it can be logged and shown.
+func printable(b []byte) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) && r != utf8.RuneError {
+			return r
+		}
+		return '.'
+	}, string(b))
 }
 
 // Close closes the connections that are idle. The Sender still works after it.

@@ -130,7 +130,7 @@ func TestSendStatus(t *testing.T) {
 		200: webhook.Delivered, 201: webhook.Delivered, 202: webhook.Delivered, 204: webhook.Delivered, 299: webhook.Delivered,
 		300: webhook.Retry, 304: webhook.Retry, 399: webhook.Retry,
 		400: webhook.Retry, 401: webhook.Retry, 404: webhook.Retry, 409: webhook.Retry, 415: webhook.Retry, 429: webhook.Retry,
-		410: webhook.GiveUp,
+		410: webhook.Stop,
 		500: webhook.Retry, 501: webhook.Retry, 503: webhook.Retry, 599: webhook.Retry, 999: webhook.Retry,
 	} {
 		t.Run(strconv.Itoa(code), func(t *testing.T) {

@@ -1,0 +1,107 @@
+package webhook
+
+import (
+	"context"
+	"net/http/httptrace"
+	"net/netip"
+	"sync"
+)
+
+// Phase is a part of an attempt. They follow each other in the order in which they
+// are listed; an attempt that uses an open connection begins with [PhaseWrite].
+type Phase string
+
+// The phases of an attempt.
+const (
+	PhaseDNS     Phase = "dns"     // the name of the receiver, or of the proxy, is looked up
+	PhaseConnect Phase = "connect" // a connection is made, through the proxy if there is one
+	PhaseTLS     Phase = "tls"     // the receiver proves who it is
+	PhaseWrite   Phase = "write"   // the request is sent
+	PhaseHeaders Phase = "headers" // the receiver is to answer
+	PhaseBody    Phase = "body"    // the body of the answer is read
+)
+
+// trace notes how far an attempt comes. Dials go on after the attempt that began
+// them, so what they tell may come late, and from other goroutines.
+type trace struct {
+	mu        sync.Mutex
+	phase     Phase
+	addr      netip.AddrPort // that is or was connected to
+	connected bool           // there was a connection, to the proxy if there is one
+	got       bool           // the attempt has its connection: dials are no news any more
+}
+
+func (t *trace) into(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:  func(string) { t.begin() },
+		DNSStart: func(httptrace.DNSStartInfo) { t.dial(PhaseDNS, "") },
+		ConnectStart: func(_, addr string) {
+			t.dial(PhaseConnect, addr)
+		},
+		ConnectDone: func(_, addr string, err error) {
+			if err == nil {
+				t.dial(PhaseConnect, addr)
+				t.connect()
+			}
+		},
+		TLSHandshakeStart: func() { t.dial(PhaseTLS, "") },
+		GotConn: func(c httptrace.GotConnInfo) {
+			t.use(c.Conn.RemoteAddr().String())
+		},
+		GotFirstResponseByte: func() { t.reach(PhaseHeaders) },
+		WroteRequest: func(w httptrace.WroteRequestInfo) {
+			if w.Err == nil {
+				t.reach(PhaseHeaders)
+			}
+		},
+	})
+}
+
+// begin is called again when an open connection turns out to be dead.
+func (t *trace) begin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.phase, t.addr, t.connected, t.got = "", netip.AddrPort{}, false, false
+}
+
+func (t *trace) dial(p Phase, addr string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.got {
+		return
+	}
+	t.phase = p
+	if a, err := netip.ParseAddrPort(addr); err == nil {
+		t.addr = a
+	}
+}
+
+func (t *trace) connect() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.connected = true
+}
+
+func (t *trace) use(addr string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.phase, t.connected, t.got = PhaseWrite, true, true
+	t.addr, _ = netip.ParseAddrPort(addr)
+}
+
+// reach notes a phase of the attempt's own connection. A receiver may answer before
+// it has read everything.
+func (t *trace) reach(p Phase) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.phase != PhaseBody {
+		t.phase = p
+	}
+}
+
+// seen is how far the attempt has come.
+func (t *trace) seen() (p Phase, addr netip.AddrPort, connected bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.phase, t.addr, t.connected
+}
