@@ -87,7 +87,10 @@ func (o *outbox) send(ctx, sendCtx context.Context, sending *sync.WaitGroup, out
 		claim.Limit, claim.After = wo.Concurrency-o.total, o.last
 		for endpoint, n := range o.underway {
 			if n+half > wo.PerEndpoint {
-				claim.Skip = append(claim.Skip, endpoint)
+				if claim.Room == nil {
+					claim.Room = map[string]int{}
+				}
+				claim.Room[endpoint] = 0
 			}
 		}
 		o.mu.Unlock()
@@ -109,7 +112,7 @@ func (o *outbox) send(ctx, sendCtx context.Context, sending *sync.WaitGroup, out
 		if len(ds) > 0 {
 			continue
 		}
-		if len(claim.Skip) > 0 && !up.Delivery.After(o.f.now()) {
+		if len(claim.Room) > 0 && !up.Delivery.After(o.f.now()) {
 			// What is due has no room, and hides what will be due: look again soon.
 			return o.f.now().Add(skipPause), nil
 		}

@@ -11,9 +11,11 @@ type DeliveryState string
 
 // The states of a delivery.
 const (
-	Pending   DeliveryState = "pending"   // to be sent, or sent again, at Due
-	Delivered DeliveryState = "delivered" // settled: the receiver has it
-	Failed    DeliveryState = "failed"    // settled: given up
+	Pending    DeliveryState = "pending"    // to be sent, or sent again, at Due
+	Delivered  DeliveryState = "delivered"  // settled: the receiver has it
+	Failed     DeliveryState = "failed"     // settled: given up
+	Superseded DeliveryState = "superseded" // settled without being sent: a later event of the record is sent in its place
+	Stopped    DeliveryState = "stopped"    // settled: the receiver wants no more of this record
 )
 
 // Delivery is one event on its way to one endpoint. A record has at most one
@@ -23,19 +25,20 @@ type Delivery struct {
 	Seq      uint64    // of the event
 	Endpoint string    // deliveries with the same endpoint share limits
 	URL      string
-	State    DeliveryState // an inserted one is pending
+	State    DeliveryState // an inserted one is pending, or stopped where the one before it is
 	Attempt  int           // how many attempts were settled
 	Due      time.Time     // not sent before
 	Log      []byte        // a few KiB of the caller's own, on past attempts
 	Body     []byte        // the exact bytes to send
 }
 
-// Settlement is what came of one attempt at a delivery.
+// Settlement is what came of one attempt at a delivery, or what was decided about it
+// without one: see [Outbox.SettleDeliveries].
 type Settlement struct {
 	ID      ulid.ULID
 	Seq     uint64
 	Attempt int           // Delivery.Attempt as it was claimed: the fence; becomes 1 more
-	State   DeliveryState // Pending to try again at Due, or an end
+	State   DeliveryState // Pending to send it, or send it again, at Due; or an end
 	Due     time.Time     // for Pending
 	Log     []byte        // replaces Delivery.Log
 }

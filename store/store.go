@@ -75,8 +75,9 @@ type Records interface {
 	// When the head has an idempotency key that a record of the same owner
 	// already holds, nothing is inserted: if the fingerprints are equal the
 	// result has Existing set and the head of that record, otherwise its error
-	// is [ErrKeyReused]. An id that exists is [ErrExists]. A store that has
-	// reached its size limit answers [ErrFull].
+	// is [ErrKeyReused]. An id that exists is [ErrExists], and so is that of a
+	// deleted record while deliveries of it are pending. A store that has reached
+	// its size limit answers [ErrFull].
 	Insert(ctx context.Context, in []Insertion) ([]Result, error)
 
 	// Get returns one record whole, or [ErrNotFound].
@@ -151,17 +152,37 @@ type Queue interface {
 type Outbox interface {
 	// ClaimDeliveries takes deliveries that are due, hiding them from other
 	// claimers until they are settled or the lease has run out. Of one record
-	// only the earliest delivery that is still pending can be due, so that
-	// they are sent in order.
+	// only the earliest delivery that is pending can be due, so that they are
+	// sent in order. What it costs does not grow with how many are pending,
+	// claimed by others, or to endpoints that have no room.
 	ClaimDeliveries(ctx context.Context, c DeliveryClaim) ([]Delivery, error)
 
-	// SettleDeliveries records what came of attempts: see [Settlement]. A
-	// settlement whose Attempt is not that of the delivery is [ErrStale].
+	// SettleDeliveries records what came of attempts: see [Settlement]. Each
+	// one is judged by the Attempt of its own delivery alone, whatever the states
+	// of that and of its neighbours: if it is another, nothing is changed and
+	// the error is [ErrStale]. It ends the lease of the delivery. When the
+	// earliest pending delivery of a record is settled, the next that is pending
+	// can be due.
+	//
+	// A settlement as [Stopped] also settles as Stopped, in the same transaction,
+	// every later delivery of the record that is pending; their Attempt and Log
+	// stay. A delivery that is inserted later is Stopped from the start, and never
+	// due, if the delivery of the record right before it is.
+	//
+	// A settlement as [Pending] of a delivery that was settled reopens it: the
+	// same bytes are to be sent again, at Due. No other delivery is reopened with
+	// it; later ones that are pending wait for it, but for one that was claimed
+	// already. The settled deliveries of a record that was deleted went with it,
+	// and one that is settled after that goes at once: they are [ErrNotFound].
 	SettleDeliveries(ctx context.Context, s []Settlement) ([]error, error)
 
 	// Deliveries returns the deliveries of one record in order of sequence,
 	// without their bodies. An unknown record has none.
 	Deliveries(ctx context.Context, id ulid.ULID) ([]Delivery, error)
+
+	// Backlog counts the deliveries that are pending, due or not, claimed ones and
+	// those of deleted records too. What it costs does not grow with their number.
+	Backlog(ctx context.Context) (int, error)
 }
 
 // Claim says what a worker can take: see [Queue.Claim].
@@ -175,12 +196,12 @@ type Claim struct {
 // DeliveryClaim says which deliveries a sender can take: see
 // [Outbox.ClaimDeliveries].
 type DeliveryClaim struct {
-	Worker      string        // who sends
-	Limit       int           // how many at most
-	PerEndpoint int           // how many at most of one endpoint; 0 means Limit
-	Skip        []string      // endpoints to pass over
-	After       string        // endpoints are taken in turn, beginning after this one
-	Lease       time.Duration // how long they stay hidden from other claimers
+	Worker      string         // who sends
+	Limit       int            // how many at most
+	PerEndpoint int            // how many at most of an endpoint that is not in Room; 0 means Limit
+	Room        map[string]int // how many at most of these endpoints; one with 0 or less is passed over
+	After       string         // endpoints are taken in turn, beginning after this one
+	Lease       time.Duration  // how long they stay hidden from other claimers
 }
 
 // Upcoming holds the earliest times at which there is something to do, by the

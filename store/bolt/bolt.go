@@ -71,7 +71,7 @@ func Open(path string, o *Options) (*Store, error) {
 	if o == nil {
 		o = &Options{}
 	}
-	s := &Store{path: path, maxSize: o.MaxSize, leases: leases{until: map[deliveryKey]time.Time{}}}
+	s := &Store{path: path, maxSize: o.MaxSize, leases: newLeases()}
 	if s.maxSize <= 0 {
 		s.maxSize = defaultMaxSize
 	}
@@ -169,6 +169,9 @@ func (s *Store) prepare() error {
 		}
 	case len(v) != 1 || v[0] != formatVersion:
 		return fmt.Errorf("it has format %x, and this version knows only %x: use the version that wrote it", v, formatVersion)
+	}
+	if err := t.countBacklog(); err != nil {
+		return err
 	}
 	if err := t.voidLeases(); err != nil {
 		return err

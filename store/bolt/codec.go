@@ -159,15 +159,40 @@ func appendDelivery(b []byte, d *store.Delivery) []byte {
 	return appendBytes(b, d.Log)
 }
 
+// decodeDelivery keeps an endpoint that is there already and the same.
 func decodeDelivery(b []byte, d *store.Delivery) error {
 	r := reader{b: b}
-	d.Endpoint = string(r.bytes())
+	if endpoint := r.bytes(); string(endpoint) != d.Endpoint {
+		d.Endpoint = string(endpoint)
+	}
 	d.URL = string(r.bytes())
-	d.State = store.DeliveryState(r.bytes())
+	d.State = deliveryState(r.bytes())
 	d.Attempt = int(r.uvarint())
 	d.Due = time.UnixMicro(r.varint()).UTC()
 	d.Log = r.copied()
 	return r.end()
+}
+
+// stateOf reads no more than the state of a delivery.
+func stateOf(v []byte) (store.DeliveryState, error) {
+	b, err := open(v)
+	if err != nil {
+		return "", err
+	}
+	r := reader{b: b}
+	r.bytes()
+	r.bytes()
+	return deliveryState(r.bytes()), nil
+}
+
+// deliveryState avoids an allocation for the states that there are.
+func deliveryState(b []byte) store.DeliveryState {
+	for _, s := range [...]store.DeliveryState{store.Pending, store.Delivered, store.Failed, store.Superseded, store.Stopped} {
+		if string(b) == string(s) {
+			return s
+		}
+	}
+	return store.DeliveryState(b)
 }
 
 // reader takes values off the front of b. After the first one that is not

@@ -29,10 +29,8 @@ func (t *txn) emit(r *row, events []store.Event, deliveries []store.Delivery) er
 		}
 		r.events = append(r.events, pos)
 	}
-	for i := range deliveries {
-		if err := t.insertDelivery(r.ID, &deliveries[i]); err != nil {
-			return err
-		}
+	if err := t.insertDeliveries(r, deliveries); err != nil {
+		return err
 	}
 	return t.put(r)
 }

@@ -10,25 +10,28 @@ import (
 // formatVersion is the layout below; it is kept in bucketMeta.
 const formatVersion = 1
 
-var formatKey = []byte("format")
+var (
+	formatKey  = []byte("format")
+	backlogKey = []byte("backlog") // how many deliveries are pending
+)
 
 // The buckets. Numbers in keys are big-endian, so that keys sort by them; names
 // in keys are preceded by their length, so that none is a prefix of another.
 const (
-	bucketMeta       = iota
-	bucketHeads      // id -> row
-	bucketSpecs      // id -> spec
-	bucketOutcomes   // id -> outcome
-	bucketFeed       // pos -> id, seq, owner, data; its sequence is the last pos given
-	bucketKeys       // owner, idempotency key -> id
-	bucketReady      // lane, priority (highest first), id -> present
-	bucketDelayed    // run at, id -> present
-	bucketLanes      // lane -> number of keys in bucketReady
-	bucketDeadlines  // class, deadline, id -> present
-	bucketDeliveries // id, seq -> delivery without body
-	bucketBodies     // id, seq -> body
-	bucketSendable   // endpoint, id, seq -> present: due, and first of its record
-	bucketUnsent     // due, id, seq -> present: first of its record, not due yet
+	bucketMeta       = iota // format, backlog
+	bucketHeads             // id -> row
+	bucketSpecs             // id -> spec
+	bucketOutcomes          // id -> outcome
+	bucketFeed              // pos -> id, seq, owner, data; its sequence is the last pos given
+	bucketKeys              // owner, idempotency key -> id
+	bucketReady             // lane, priority (highest first), id -> present
+	bucketDelayed           // run at, id -> present
+	bucketLanes             // lane -> number of keys in bucketReady
+	bucketDeadlines         // class, deadline, id -> present
+	bucketDeliveries        // id, seq -> delivery without body
+	bucketBodies            // id, seq -> body
+	bucketSendable          // endpoint, id, seq -> present: due, and the first pending of its record
+	bucketUnsent            // due, id, seq -> present: the first pending of its record, not due yet
 	bucketCount
 )
 

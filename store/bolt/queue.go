@@ -249,9 +249,8 @@ func (s *Store) Upcoming(ctx context.Context) (store.Upcoming, error) {
 				u.Deadline = earliest(u.Deadline, timeAt(k[1:]))
 			}
 		}
-		var err error
-		u.Delivery, err = t.nextDelivery()
-		return err
+		u.Delivery = t.nextDelivery()
+		return nil
 	})
 	return u, err
 }

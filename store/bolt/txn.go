@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -18,6 +19,10 @@ type txn struct {
 	last    *ulid.ULID       // the highest id there is, once somebody asked
 	values  *arena           // of a transaction that writes: see take
 	fresh   row              // of the record that is being inserted
+
+	pending  int64       // how many pending deliveries there are more than before
+	settled  []settled   // whose leases end with the transaction
+	sendable []sendingTo // what it put in bucketSendable
 }
 
 // arena is memory for the values that one transaction puts. bbolt reads them until the
@@ -39,20 +44,27 @@ func (a *arena) take(n int) []byte {
 
 func (a *arena) reset() { a.b = a.b[:0] }
 
-// isNew reports whether there is no record of this id. Ids grow with time, so that
-// most often it is enough to know the highest.
+// isNew reports whether there is no record of this id, nor deliveries of one that was
+// deleted. Ids grow with time, so that most often it is enough to know the highest.
 func (t *txn) isNew(id ulid.ULID) bool {
 	if t.last == nil {
 		t.last = &ulid.ULID{}
 		if k, _ := t.bucket(bucketHeads).Cursor().Last(); k != nil {
 			*t.last = ulid.ULID(k)
 		}
+		if k, _ := t.bucket(bucketDeliveries).Cursor().Last(); k != nil && bytes.Compare(k[:idSize], t.last[:]) > 0 {
+			*t.last = ulid.ULID(k[:idSize])
+		}
 	}
 	if id.Compare(*t.last) > 0 {
 		*t.last = id
 		return true
 	}
-	return t.bucket(bucketHeads).Get(id[:]) == nil
+	if t.bucket(bucketHeads).Get(id[:]) != nil {
+		return false
+	}
+	k, _ := t.bucket(bucketDeliveries).Cursor().Seek(id[:])
+	return !bytes.HasPrefix(k, id[:])
 }
 
 func (t *txn) bucket(n int) *bbolt.Bucket {
@@ -80,6 +92,9 @@ func (t *txn) atLimit() bool {
 
 // flush writes what the operations have gathered; it comes last.
 func (t *txn) flush() error {
+	if err := t.flushBacklog(); err != nil {
+		return err
+	}
 	b := t.bucket(bucketLanes)
 	for lane, gained := range t.lanes {
 		if gained == 0 {

@@ -188,6 +188,7 @@ func (w *writer) commit(s *Store, batch []*op) error {
 		if err := tx.Commit(); err != nil {
 			return err
 		}
+		s.leases.follow(t)
 		if w.commits++; w.commits%releaseEvery == 0 {
 			release(s.db, size)
 		}

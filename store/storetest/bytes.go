@@ -64,7 +64,7 @@ func oddStrings(f *fixture) {
 		claimed := f.claimFor(s, 9, s, long)
 		f.Equal(ids(h), recordIDs(claimed), "lane %q", s)
 		f.Equal(s, claimed[0].Worker)
-		d := f.sendAs(store.DeliveryClaim{Limit: 1, Skip: append(append([]string{}, odd[:i]...), odd[i+1:]...)})
+		d := f.sendAs(store.DeliveryClaim{Limit: 1, Room: noRoom(append(append([]string{}, odd[:i]...), odd[i+1:]...)...)})
 		f.Len(d, 1)
 		f.Equal(s, d[0].Endpoint)
 		f.Equal(s, string(d[0].Body))

@@ -55,6 +55,7 @@ func (f *fixture) calls() map[string]func(ctx context.Context) error {
 			return err
 		},
 		"Deliveries": func(ctx context.Context) error { _, err := s.Deliveries(ctx, h.ID); return err },
+		"Backlog":    func(ctx context.Context) error { _, err := s.Backlog(ctx); return err },
 	}
 }
 

@@ -11,7 +11,9 @@ import (
 func endpointRules() []rule {
 	return []rule{
 		{"PerEndpoint", endpointShare},
-		{"Skip", endpointSkip},
+		{"PassedOver", endpointPassed},
+		{"Room", endpointRoom},
+		{"HeldInFront", endpointHeld},
 		{"TakenInTurn", endpointTurns},
 		{"AfterUnknown", endpointAfterUnknown},
 		{"DeadOneHidesNobody", endpointDead},
@@ -53,13 +55,22 @@ func endpointShare(f *fixture) {
 	f.Len(claim(10, 0), 1, "0 means the limit")
 }
 
-func endpointSkip(f *fixture) {
+// noRoom passes over these endpoints.
+func noRoom(names ...string) map[string]int {
+	room := map[string]int{}
+	for i, name := range names {
+		room[name] = -i
+	}
+	return room
+}
+
+func endpointPassed(f *fixture) {
 	f.crowd("a", 2)
 	f.crowd("b", 2)
 	f.crowd("c", 2)
 	skip := func(names ...string) []string {
 		f.t.Helper()
-		got := endpointsOf(f.sendAs(store.DeliveryClaim{Limit: 10, PerEndpoint: 1, Skip: names}))
+		got := endpointsOf(f.sendAs(store.DeliveryClaim{Limit: 10, PerEndpoint: 1, Room: noRoom(names...)}))
 		slices.Sort(got)
 		return got
 	}
@@ -68,6 +79,62 @@ func endpointSkip(f *fixture) {
 	f.Equal([]string{"a", "c"}, skip("b"))
 	f.Equal([]string{"a", "b", "c"}, skip("", "ab"))
 	f.Empty(skip())
+}
+
+// An endpoint that is named has its own measure, greater or smaller.
+func endpointRoom(f *fixture) {
+	for _, name := range []string{"a", "b", "c", "d"} {
+		f.crowd(name, 6)
+	}
+	counts := func(c store.DeliveryClaim) map[string]int {
+		f.t.Helper()
+		got := map[string]int{}
+		for _, d := range f.sendAs(c) {
+			got[d.Endpoint]++
+		}
+		return got
+	}
+	room := map[string]int{"a": 3, "b": 1, "c": 0, "unknown": 5}
+	f.Equal(map[string]int{"a": 3, "b": 1, "d": 2}, counts(store.DeliveryClaim{Limit: 100, PerEndpoint: 2, Room: room}))
+	f.Equal(map[string]int{"a": 2}, counts(store.DeliveryClaim{Limit: 2, PerEndpoint: 1, Room: room}), "the limit holds too")
+	f.Equal(map[string]int{"b": 1, "d": 2}, counts(store.DeliveryClaim{Limit: 3, PerEndpoint: 9, Room: room, After: "a"}))
+	f.Equal(map[string]int{"b": 1, "d": 2}, counts(store.DeliveryClaim{Limit: 100, Room: map[string]int{"a": -1, "b": 1, "c": 0}}))
+	f.Equal(map[string]int{"a": 1, "b": 3, "c": 6}, counts(store.DeliveryClaim{Limit: 100}), "everything once")
+	f.Empty(f.send(100))
+}
+
+// Behind deliveries that are held, others of the same endpoint are found: new ones,
+// those given back, those whose time or turn has come.
+func endpointHeld(f *fixture) {
+	in := []store.Insertion{}
+	for range 40 {
+		in = append(in, sending("endpoint", 2))
+	}
+	in[0].Deliveries[0].Due = now().Add(10 * brief)
+	f.insert(in...)
+	held := f.send(100)
+	f.Len(held, 39, "one is not due yet")
+	f.Empty(f.send(100))
+	f.crowd("endpoint", 1)
+	f.Len(f.send(100), 1)
+
+	f.settle(store.Pending, held[3])
+	f.settle(store.Delivered, held[30])
+	again := f.send(1)
+	again = append(again, f.send(100)...)
+	var got []place
+	for _, d := range again {
+		got = append(got, place{d.ID, d.Seq})
+	}
+	f.ElementsMatch([]place{{held[3].ID, 1}, {held[30].ID, 2}}, got)
+	f.Empty(f.sendAs(store.DeliveryClaim{Limit: 100, Room: map[string]int{"endpoint": 7}}))
+
+	var late []store.Delivery
+	f.eventually(func() bool { late = f.sendAs(store.DeliveryClaim{Limit: 9, Lease: brief}); return len(late) > 0 }, "the first to become due")
+	f.Equal(in[0].Head.ID, late[0].ID)
+	f.eventually(func() bool { late = f.send(100); return len(late) > 0 }, "its lease to run out")
+	f.Len(late, 1)
+	f.Equal(in[0].Head.ID, late[0].ID)
 }
 
 // Whoever claims with the last endpoint it was given as After comes round to
@@ -111,7 +178,7 @@ func endpointDead(f *fixture) {
 	f.Contains(endpointsOf(got), "well", "it has its share")
 
 	f.crowd("well", 1)
-	got = f.sendAs(store.DeliveryClaim{Limit: 1, Skip: []string{"dead", "dead too"}})
+	got = f.sendAs(store.DeliveryClaim{Limit: 1, Room: noRoom("dead", "dead too")})
 	f.Equal([]string{"well"}, endpointsOf(got), "whatever is passed over")
 
 	var later []store.Insertion
@@ -122,7 +189,7 @@ func endpointDead(f *fixture) {
 	}
 	f.insert(later...)
 	f.crowd("well", 1)
-	got = f.sendAs(store.DeliveryClaim{Limit: 1, Skip: []string{"dead", "dead too"}})
+	got = f.sendAs(store.DeliveryClaim{Limit: 1, Room: noRoom("dead", "dead too")})
 	f.Equal([]string{"well"}, endpointsOf(got))
 
 	f.crowd("well", 1)
@@ -146,7 +213,7 @@ func endpointNames(f *fixture) {
 	}
 	for i, name := range names {
 		others := slices.Delete(slices.Clone(names), i, i+1)
-		got := f.sendAs(store.DeliveryClaim{Limit: 10, Skip: others})
+		got := f.sendAs(store.DeliveryClaim{Limit: 10, Room: noRoom(others...)})
 		f.Equal([]string{name}, endpointsOf(got))
 		f.Equal(name+"/hook", got[0].URL)
 		f.settle(store.Delivered, got[0])

@@ -188,6 +188,13 @@ func (f *fixture) deliveries(id ulid.ULID) []store.Delivery {
 	return d
 }
 
+func (f *fixture) backlog() int {
+	f.t.Helper()
+	n, err := f.Backlog(f.ctx)
+	f.NoError(err)
+	return n
+}
+
 func (f *fixture) events(id ulid.ULID) []store.Event {
 	f.t.Helper()
 	e, err := f.Events(f.ctx, id, 0, 10_000)

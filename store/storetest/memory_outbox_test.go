@@ -32,19 +32,24 @@ func (m *memory) ClaimDeliveries(ctx context.Context, c store.DeliveryClaim) ([]
 	due := map[string][]*sending{}
 	for _, list := range m.outbox {
 		d := front(list)
-		if d != nil && !d.Due.After(now) && !d.hidden.After(now) && !slices.Contains(c.Skip, d.Endpoint) {
+		if d != nil && !d.Due.After(now) && !d.hidden.After(now) {
 			due[d.Endpoint] = append(due[d.Endpoint], d)
 		}
-	}
-	share := c.PerEndpoint
-	if share == 0 {
-		share = c.Limit
 	}
 	var claimed []store.Delivery
 	for _, endpoint := range turns(due, c.After) {
 		list := due[endpoint]
+		most, named := c.Room[endpoint]
+		switch {
+		case named:
+			most = max(most, 0)
+		case c.PerEndpoint > 0:
+			most = c.PerEndpoint
+		default:
+			most = c.Limit
+		}
 		slices.SortFunc(list, func(a, b *sending) int { return cmp.Or(a.Due.Compare(b.Due), a.ID.Compare(b.ID)) })
-		for _, d := range list[:min(len(list), share, c.Limit-len(claimed))] {
+		for _, d := range list[:min(len(list), most, c.Limit-len(claimed))] {
 			d.hidden = now.Add(c.Lease)
 			claimed = append(claimed, copyDelivery(d.Delivery))
 		}
@@ -85,6 +90,13 @@ func (m *memory) settle(s store.Settlement) error {
 	}
 	d.Attempt++
 	d.State, d.Due, d.Log, d.hidden = s.State, kept(s.Due), s.Log, time.Time{}
+	if s.State == store.Stopped {
+		for _, later := range m.outbox[s.ID][i+1:] {
+			if later.State == store.Pending {
+				later.State, later.hidden = store.Stopped, time.Time{}
+			}
+		}
+	}
 	if m.records[s.ID] == nil {
 		m.dropSettled(s.ID)
 	}
@@ -111,6 +123,22 @@ func (m *memory) Deliveries(ctx context.Context, id ulid.ULID) ([]store.Delivery
 		list = append(list, c)
 	}
 	return list, nil
+}
+
+func (m *memory) Backlog(ctx context.Context) (int, error) {
+	if err := m.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer m.mu.Unlock()
+	n := 0
+	for _, list := range m.outbox {
+		for _, d := range list {
+			if d.State == store.Pending {
+				n++
+			}
+		}
+	}
+	return n, nil
 }
 
 func copyDelivery(d store.Delivery) store.Delivery {

@@ -97,7 +97,7 @@ func (m *memory) insert(in store.Insertion) store.Result {
 		}
 		return store.Result{Head: copyHead(old.Head), Existing: true}
 	}
-	if m.records[in.Head.ID] != nil {
+	if m.records[in.Head.ID] != nil || m.outbox[in.Head.ID] != nil {
 		return store.Result{Err: store.ErrExists}
 	}
 	if !numbered(in.Events, 0, in.Head.Seq) {
@@ -127,7 +127,11 @@ func (m *memory) emit(r *record, events []store.Event, deliveries []store.Delive
 	}
 	for _, d := range deliveries {
 		d.ID, d.State, d.Due = r.ID, store.Pending, kept(d.Due)
-		m.outbox[r.ID] = append(m.outbox[r.ID], &sending{Delivery: d})
+		list := m.outbox[r.ID]
+		if n := len(list); n > 0 && list[n-1].State == store.Stopped {
+			d.State = store.Stopped
+		}
+		m.outbox[r.ID] = append(list, &sending{Delivery: d})
 	}
 }
 

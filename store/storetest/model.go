@@ -71,7 +71,11 @@ func (m *model) keep(owner string, events []store.Event, deliveries []store.Deli
 		m.feed = append(m.feed, committed{place{e.ID, e.Seq}, owner, m.step})
 	}
 	for _, d := range deliveries {
-		m.deliveries[d.ID] = append(m.deliveries[d.ID], &outgoing{Delivery: d})
+		list := m.deliveries[d.ID]
+		if n := len(list); n > 0 && list[n-1].State == store.Stopped {
+			d.State = store.Stopped
+		}
+		m.deliveries[d.ID] = append(list, &outgoing{Delivery: d})
 	}
 }
 
@@ -86,7 +90,7 @@ func (m *model) insert(in store.Insertion) store.Result {
 			}
 		}
 	}
-	if m.records[in.Head.ID] != nil {
+	if m.records[in.Head.ID] != nil || m.deliveries[in.Head.ID] != nil {
 		return store.Result{Err: store.ErrExists}
 	}
 	if !follows(0, in.Head, in.Events) {
@@ -160,6 +164,13 @@ func (m *model) settle(s store.Settlement) error {
 	}
 	o.Attempt++
 	o.State, o.Due, o.Log, o.hidden = s.State, s.Due, s.Log, false
+	if s.State == store.Stopped {
+		for _, later := range m.deliveries[s.ID][i+1:] {
+			if later.State == store.Pending {
+				later.State, later.hidden = store.Stopped, false
+			}
+		}
+	}
 	if m.records[s.ID] == nil {
 		m.dropSettled(s.ID)
 	}
@@ -226,6 +237,26 @@ func (m *model) front() []*outgoing {
 	}
 	slices.SortFunc(list, func(a, b *outgoing) int { return a.ID.Compare(b.ID) })
 	return list
+}
+
+// all returns every delivery, in no order that matters.
+func (m *model) all() []*outgoing {
+	var list []*outgoing
+	for _, some := range m.deliveries {
+		list = append(list, some...)
+	}
+	slices.SortFunc(list, func(a, b *outgoing) int { return cmp.Or(a.ID.Compare(b.ID), cmp.Compare(a.Seq, b.Seq)) })
+	return list
+}
+
+func (m *model) backlog() int {
+	n := 0
+	for _, o := range m.all() {
+		if o.State == store.Pending {
+			n++
+		}
+	}
+	return n
 }
 
 // sendable counts for each endpoint the deliveries that can be claimed.

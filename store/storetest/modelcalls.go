@@ -242,20 +242,25 @@ func (p *player) remove() {
 func (p *player) send() {
 	c := store.DeliveryClaim{
 		Worker: "sender", Limit: 1 + p.IntN(6), PerEndpoint: p.IntN(3), Lease: long,
-		Skip: pick(p, nil, []string{"two"}, []string{"one", "none"}), After: pick(p, "", "one", "two", "zzz"),
+		Room:  pick(p, nil, noRoom("two"), map[string]int{"one": 2}, map[string]int{"one": -1, "none": 1, "three": 1}),
+		After: pick(p, "", "one", "two", "zzz"),
 	}
 	p.note("claim deliveries %+v", c)
 	got, err := p.ClaimDeliveries(p.ctx, c)
 	p.NoError(err)
 
-	share, want, sendable := c.PerEndpoint, 0, p.model.sendable()
-	if share == 0 {
-		share = c.Limit
-	}
-	for endpoint, n := range sendable {
-		if !slices.Contains(c.Skip, endpoint) {
-			want += min(n, share)
+	room := func(endpoint string) int {
+		if n, named := c.Room[endpoint]; named {
+			return max(n, 0)
 		}
+		if c.PerEndpoint > 0 {
+			return c.PerEndpoint
+		}
+		return c.Limit
+	}
+	want := 0
+	for endpoint, n := range p.model.sendable() {
+		want += min(n, room(endpoint))
 	}
 	p.Len(got, min(want, c.Limit))
 	taken := map[string]int{}
@@ -265,9 +270,8 @@ func (p *player) send() {
 		o := p.model.front()[i]
 		p.False(o.hidden)
 		p.False(o.Due.After(time.Now()))
-		p.NotContains(c.Skip, d.Endpoint)
 		taken[d.Endpoint]++
-		p.LessOrEqual(taken[d.Endpoint], share)
+		p.LessOrEqual(taken[d.Endpoint], room(d.Endpoint))
 		p.Equal(o.Endpoint, d.Endpoint)
 		p.Equal(o.URL, d.URL)
 		p.Equal(o.Attempt, d.Attempt)
@@ -278,12 +282,17 @@ func (p *player) send() {
 	}
 }
 
+// settle ends, retries, stops and reopens: deliveries that are first in their record,
+// and any others, pending or settled.
 func (p *player) settle() {
 	var batch []store.Settlement
-	front := p.model.front()
-	p.Shuffle(len(front), func(i, j int) { front[i], front[j] = front[j], front[i] })
-	for _, o := range front[:min(len(front), 4)] {
-		s := settlement(o.Delivery, pick(p, store.Delivered, store.Failed, store.Pending))
+	list := p.model.front()
+	if p.chance(40) {
+		list = p.model.all()
+	}
+	p.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	for _, o := range list[:min(len(list), 4)] {
+		s := settlement(o.Delivery, pick(p, store.Delivered, store.Delivered, store.Failed, store.Pending, store.Superseded, store.Stopped))
 		if s.State == store.Pending {
 			s.Due = p.at(pick(p, 0, -1, 2))
 		}

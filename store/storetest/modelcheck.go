@@ -74,7 +74,7 @@ func (f *fixture) play(seed uint64) {
 // store's to say, as it is for the leases of records.
 func (p *player) reopen() {
 	p.note("reopen")
-	for _, o := range p.model.front() {
+	for _, o := range p.model.all() {
 		if o.hidden {
 			s := settlement(o.Delivery, store.Failed)
 			p.NoError(p.settled(s)[0])
@@ -112,6 +112,7 @@ func (p *player) check() {
 		}
 		p.Equal(matching(q, headsOf(all)), ids(p.list(q)...), "%+v", q)
 	}
+	p.Equal(p.model.backlog(), p.backlog())
 	p.checkFeed("")
 	p.checkFeed("ann")
 	p.Equal(p.model.lanes(), p.lanes())

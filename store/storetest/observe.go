@@ -129,6 +129,7 @@ type observation struct {
 	Lanes      []store.Lane
 	Overdue    []store.Head
 	Upcoming   store.Upcoming
+	Backlog    int
 }
 
 // observe reads everything of the listed records, and of those named besides,
@@ -144,6 +145,7 @@ func (f *fixture) observe(more ...ulid.ULID) observation {
 		Feed:       f.feed(store.FeedQuery{Limit: 100}),
 		Overdue:    f.overdue(1000),
 		Upcoming:   f.upcoming(),
+		Backlog:    f.backlog(),
 	}
 	for _, t := range []*time.Time{&o.Upcoming.Run, &o.Upcoming.Deadline, &o.Upcoming.Delivery} {
 		if t.Before(time.Now()) { // what there is to do already may be told by any past time

@@ -43,8 +43,8 @@ func (f *fixture) populate() []ulid.ULID {
 	later := sending("later", 2)
 	later.Deliveries[0].Due = hours(3)
 	heads := f.insert(sending("one", 3), sending("two", 2), later)
-	f.settle(store.Delivered, f.sendAs(store.DeliveryClaim{Limit: 1, Skip: []string{"two"}})[0])
-	f.settle(store.Pending, f.sendAs(store.DeliveryClaim{Limit: 1, Skip: []string{"one"}})[0])
+	f.settle(store.Delivered, f.sendAs(store.DeliveryClaim{Limit: 1, Room: noRoom("two")})[0])
+	f.settle(store.Pending, f.sendAs(store.DeliveryClaim{Limit: 1, Room: noRoom("one")})[0])
 
 	gone := []store.Head{f.add(queued("gone")), f.apply(end(f.insert(sending("gone", 1))[0])), heads[1]}
 	f.remove(gone...)

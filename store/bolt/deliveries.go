@@ -1,0 +1,187 @@
+package bolt
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"go.etcd.io/bbolt"
+
+	"github.com/foreman-go/foreman/store"
+)
+
+// Of the pending deliveries of a record the earliest, and no other, is in exactly one
+// of bucketSendable and bucketUnsent. One whose time has come stays in bucketUnsent
+// until promoteDeliveries moves it.
+
+// settled is a delivery that was settled at this attempt: its lease ends.
+type settled struct {
+	key     deliveryKey
+	attempt int
+}
+
+// sendingTo is a delivery that has become sendable.
+type sendingTo struct {
+	key      deliveryKey
+	endpoint string
+}
+
+// readDelivery reads all but the body. What d.Endpoint has already, if it is the same,
+// is kept.
+func readDelivery(k, v []byte, d *store.Delivery) (err error) {
+	if v, err = open(v); err != nil {
+		return err
+	}
+	key := asDeliveryKey(k)
+	d.ID, d.Seq = key.id, key.seq
+	return decodeDelivery(v, d)
+}
+
+func (t *txn) putDelivery(d *store.Delivery) error {
+	n := 64 + len(d.Endpoint) + len(d.URL) + len(d.Log)
+	return t.bucket(bucketDeliveries).Put(seqKey(d.ID, d.Seq), seal(appendDelivery(make([]byte, 0, n), d)))
+}
+
+// insertDeliveries adds deliveries that come after all that the record has.
+func (t *txn) insertDeliveries(r *row, list []store.Delivery) error {
+	if len(list) == 0 {
+		return nil
+	}
+	last, waits := store.DeliveryState(""), false // the state of the one before, and whether any before is pending
+	if r.Version > 1 {                            // a new record has none
+		t.eachDelivery(r.ID, 0, func(_, v []byte) bool {
+			var err error
+			if last, err = stateOf(v); err == nil && last == store.Pending {
+				waits = true
+			}
+			return true
+		})
+	}
+	for i := range list {
+		d := list[i]
+		d.ID, d.State = r.ID, store.Pending
+		if last == store.Stopped {
+			d.State = store.Stopped
+		}
+		last = d.State
+		d.Due = d.Due.UTC().Truncate(time.Microsecond)
+		if err := t.putDelivery(&d); err != nil {
+			return err
+		}
+		if err := t.bucket(bucketBodies).Put(seqKey(d.ID, d.Seq), seal(append(make([]byte, 0, len(d.Body)+4), d.Body...))); err != nil {
+			return err
+		}
+		if d.State != store.Pending {
+			continue
+		}
+		t.pending++
+		if !waits {
+			if err := t.index(&d); err != nil {
+				return err
+			}
+		}
+		waits = true
+	}
+	return nil
+}
+
+// eachDelivery visits the deliveries of a record from a sequence on, until visit
+// returns false. visit changes nothing.
+func (t *txn) eachDelivery(id ulid.ULID, from uint64, visit func(k, v []byte) bool) {
+	c := t.bucket(bucketDeliveries).Cursor()
+	for k, v := c.Seek(seqKey(id, from)); bytes.HasPrefix(k, id[:]); k, v = c.Next() {
+		if !visit(k, v) {
+			return
+		}
+	}
+}
+
+// firstPending reads the earliest delivery of a record from a sequence on that is
+// pending; ok is false if there is none. One that cannot be read is in nobody's way:
+// Deliveries reports it.
+func (t *txn) firstPending(id ulid.ULID, from uint64) (d store.Delivery, ok bool) {
+	t.eachDelivery(id, from, func(k, v []byte) bool {
+		if state, err := stateOf(v); err != nil || state != store.Pending {
+			return true
+		}
+		ok = readDelivery(k, v, &d) == nil
+		return !ok
+	})
+	return d, ok
+}
+
+// index puts the first pending delivery of a record where it will be found when it is
+// due.
+func (t *txn) index(d *store.Delivery) error {
+	if d.Due.After(t.now) {
+		return t.bucket(bucketUnsent).Put(unsentKey(d.Due, d.ID, d.Seq), present)
+	}
+	t.sendable = append(t.sendable, sendingTo{deliveryKey{d.ID, d.Seq}, d.Endpoint})
+	return t.bucket(bucketSendable).Put(sendableKey(d.Endpoint, d.ID, d.Seq), present)
+}
+
+// unindex is the reverse, and reports whether the delivery was indexed: whether it was
+// the first of its record.
+func (t *txn) unindex(d *store.Delivery) (bool, error) {
+	found, err := remove(t.bucket(bucketSendable), sendableKey(d.Endpoint, d.ID, d.Seq))
+	if found || err != nil {
+		return found, err
+	}
+	return remove(t.bucket(bucketUnsent), unsentKey(d.Due, d.ID, d.Seq))
+}
+
+// remove deletes a key, if it is there.
+func remove(b *bbolt.Bucket, key []byte) (found bool, err error) {
+	c := b.Cursor()
+	if k, _ := c.Seek(key); !bytes.Equal(k, key) {
+		return false, nil
+	}
+	return true, c.Delete()
+}
+
+// promoteDeliveries makes deliveries sendable whose time has come.
+func (t *txn) promoteDeliveries() error {
+	var due [][]byte
+	c := t.bucket(bucketUnsent).Cursor()
+	for k, _ := c.First(); k != nil && len(due) < promotion && !timeAt(k).After(t.now); k, _ = c.Next() {
+		due = append(due, bytes.Clone(k))
+	}
+	for _, k := range due {
+		if err := t.bucket(bucketUnsent).Delete(k); err != nil {
+			return err
+		}
+		var d store.Delivery
+		if err := readDelivery(k[8:], t.bucket(bucketDeliveries).Get(k[8:]), &d); err != nil {
+			continue // Deliveries reports it
+		}
+		if err := t.index(&d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deleteSettled removes the deliveries of a record that are not pending.
+func (t *txn) deleteSettled(id ulid.ULID) error {
+	var keys [][]byte
+	var damage error
+	t.eachDelivery(id, 0, func(k, v []byte) bool {
+		var state store.DeliveryState
+		if state, damage = stateOf(v); state != store.Pending {
+			keys = append(keys, bytes.Clone(k))
+		}
+		return damage == nil
+	})
+	if damage != nil {
+		return damage
+	}
+	for _, k := range keys {
+		if err := t.bucket(bucketDeliveries).Delete(k); err != nil {
+			return err
+		}
+		if err := t.bucket(bucketBodies).Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
