@@ -51,9 +51,13 @@ func New(b Backend, o *Options) (*Foreman, error) {
 	var err error
 	f.sender, err = webhook.NewSender(&webhook.SenderOptions{
 		Secret: f.o.Webhook.Secret, Timeout: f.o.Webhook.Timeout, Guard: f.guard,
+		Proxy: f.o.Webhook.Proxy, RootCAs: f.o.Webhook.RootCAs, Certificates: f.o.Webhook.Certificates,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("foreman: webhook: %w", err)
+	}
+	if c := f.o.Webhook.CatchUp; c != CatchUpAll && c != CatchUpLatest {
+		return nil, fmt.Errorf("foreman: webhook: CatchUp must be %q or %q, and is %q", CatchUpAll, CatchUpLatest, c)
 	}
 	if f.closeStore, err = f.o.open(); err != nil {
 		return nil, fmt.Errorf("foreman: %w", err)

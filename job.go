@@ -158,11 +158,13 @@ type Artifact struct {
 	run uint64
 }
 
-// WebhookStatus counts the deliveries of a job by what became of them.
+// WebhookStatus counts the deliveries of a job by what became of them; those that the
+// receiver has stopped have failed.
 type WebhookStatus struct {
-	Pending   int `json:"pending"`
-	Delivered int `json:"delivered"`
-	Failed    int `json:"failed"`
+	Pending    int `json:"pending"`
+	Delivered  int `json:"delivered"`
+	Failed     int `json:"failed"`
+	Superseded int `json:"superseded,omitempty"`
 }
 
 // ErrorType says what kind of error ended an attempt.

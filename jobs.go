@@ -90,8 +90,10 @@ func (f *Foreman) webhookStatus(ctx context.Context, id ulid.ULID) (*WebhookStat
 		switch ds[i].State {
 		case store.Delivered:
 			w.Delivered++
-		case store.Failed:
+		case store.Failed, store.Stopped:
 			w.Failed++
+		case store.Superseded:
+			w.Superseded++
 		default:
 			w.Pending++
 		}

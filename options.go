@@ -1,9 +1,12 @@
 package foreman
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
@@ -105,10 +108,51 @@ type WebhookOptions struct {
 	// Schedule is nil, [webhook.DefaultSchedule] is used: five retries.
 	Schedule webhook.Schedule
 	// Concurrency is how many deliveries are under way at once, and PerEndpoint
-	// how many of them to one endpoint. If Concurrency is 0, 64 is used; if
-	// PerEndpoint is 0, 16.
+	// how many of them to one endpoint at most: fewer to one that is new, slow or
+	// failing. If Concurrency is 0, 128 is used; if PerEndpoint is 0, 32.
 	Concurrency, PerEndpoint int
+	// Breaker says when an endpoint is left alone as a whole.
+	Breaker Breaker
+	// CatchUp says what is sent of several events of a job that are overdue. If
+	// CatchUp is empty, [CatchUpAll] is used.
+	CatchUp CatchUp
+
+	// Proxy, an http or https URL, is what webhooks are sent through: see
+	// [webhook.SenderOptions]. Its faults do not count as attempts at a delivery, for
+	// three days at most. If Proxy is nil, there is none, whatever the environment
+	// says.
+	Proxy *url.URL
+	// RootCAs are whom receivers have to be certified by. If it is nil, those of the
+	// system.
+	RootCAs *x509.CertPool
+	// Certificates are shown to receivers that ask for one.
+	Certificates []tls.Certificate
 }
+
+// Breaker says when an endpoint that keeps failing is left alone as a whole. Nothing
+// that is to be sent to it is dropped or counts as tried meanwhile; whoever is to see
+// to it finds it in the log.
+type Breaker struct {
+	// Failures is how many attempts in a row have to fail, of whichever jobs: without
+	// an answer, or with 408, 429 or 5xx. If Failures is 0, 5 is used; negative for
+	// never.
+	Failures int
+	// Delay is how long the endpoint is left alone the first time; then one attempt
+	// shows whether it is back, and each time it is not it is left alone for twice as
+	// long, up to MaxDelay, 20 % more or less. If Delay is 0, ten seconds is used; if
+	// MaxDelay is 0, five minutes.
+	Delay, MaxDelay time.Duration
+}
+
+// CatchUp says what is sent of several events of one job that are overdue, because an
+// attempt has failed or a minute has passed.
+type CatchUp string
+
+// What can be sent. The event of an end is always sent.
+const (
+	CatchUpAll    CatchUp = "all"    // each of them, in order
+	CatchUpLatest CatchUp = "latest" // the latest, and those of ends: others are superseded
+)
 
 func or[T comparable](v, standard T) T {
 	var zero T
@@ -147,8 +191,12 @@ func (o *Options) filled() Options {
 	if f.Webhook.Schedule == nil {
 		f.Webhook.Schedule = webhook.DefaultSchedule()
 	}
-	f.Webhook.Concurrency = max(or(f.Webhook.Concurrency, 64), 1)
-	f.Webhook.PerEndpoint = max(or(f.Webhook.PerEndpoint, 16), 1)
+	f.Webhook.Concurrency = max(or(f.Webhook.Concurrency, 128), 1)
+	f.Webhook.PerEndpoint = max(or(f.Webhook.PerEndpoint, 32), 1)
+	f.Webhook.Breaker.Failures = or(f.Webhook.Breaker.Failures, 5)
+	f.Webhook.Breaker.Delay = or(f.Webhook.Breaker.Delay, 10*time.Second)
+	f.Webhook.Breaker.MaxDelay = max(or(f.Webhook.Breaker.MaxDelay, 5*time.Minute), f.Webhook.Breaker.Delay)
+	f.Webhook.CatchUp = or(f.Webhook.CatchUp, CatchUpAll)
 	return f
 }
 

@@ -1,0 +1,81 @@
+package foreman
+
+import (
+	"encoding/json"
+	"net/netip"
+	"time"
+
+	"github.com/foreman-go/foreman/store"
+	"github.com/foreman-go/foreman/webhook"
+)
+
+// deliveryLog is what is kept of the attempts at a delivery.
+type deliveryLog struct {
+	Tries       int       `json:"tries,omitempty"`       // that count, since it was last sent anew
+	Redelivered bool      `json:"redelivered,omitempty"` // somebody asked for it by hand
+	Attempts    []keptTry `json:"attempts,omitempty"`    // the latest
+}
+
+// keptTry is one of them.
+type keptTry struct {
+	At       time.Time      `json:"at"`
+	Duration time.Duration  `json:"ns"`
+	Phase    webhook.Phase  `json:"phase,omitempty"`
+	Addr     netip.AddrPort `json:"addr,omitzero"`
+	Status   int            `json:"status,omitempty"`
+	Fault    webhook.Fault  `json:"fault,omitempty"`
+	Error    string         `json:"error,omitempty"`
+	Excerpt  string         `json:"excerpt,omitempty"`
+}
+
+// maxTries bounds how many attempts at a delivery are kept.
+const maxTries = 20
+
+func decodeDeliveryLog(b []byte) deliveryLog {
+	var l deliveryLog
+	if len(b) > 0 && json.Unmarshal(b, &l) != nil {
+		return deliveryLog{} // one that cannot be read begins anew
+	}
+	return l
+}
+
+func (l *deliveryLog) add(begun time.Time, out *webhook.Outcome) {
+	t := keptTry{
+		At: begun, Duration: out.Duration, Phase: out.Phase, Addr: out.Addr,
+		Status: out.Status, Fault: out.Fault, Excerpt: out.Excerpt,
+	}
+	if out.Err != nil {
+		t.Error = out.Err.Error()
+	}
+	l.Attempts = append(l.Attempts, t)
+	if over := len(l.Attempts) - maxTries; over > 0 {
+		l.Attempts = l.Attempts[over:]
+	}
+}
+
+func (l *deliveryLog) encode() []byte {
+	b, err := marshal(l)
+	if err != nil {
+		panic(err) // texts, numbers, and times of this century always encode
+	}
+	return b
+}
+
+// told is what the body of a delivery says of its event.
+type told struct {
+	State     State     `json:"state"`
+	Timestamp time.Time `json:"timestamp"`
+}
+
+func toldBy(body []byte) (t told) {
+	_ = json.Unmarshal(body, &t) // it was written here
+	return t
+}
+
+// eventTime is when the event of a delivery happened.
+func eventTime(d *store.Delivery) time.Time {
+	if d.Attempt == 0 {
+		return d.Due // as it was inserted
+	}
+	return toldBy(d.Body).Timestamp
+}

@@ -1,0 +1,127 @@
+package foreman
+
+import "time"
+
+// endpoint is what the outbox knows of one origin that webhooks go to: how many
+// attempts may be under way to it at once, and whether it is left alone. Its methods
+// are pure but for the endpoint itself; times are given.
+//
+// Its room begins small, grows with each success and falls to one with a failure, as
+// a sender of packets does it: many endpoints that hang hold few of the places that
+// all share. One that fails too often in a row is left alone as a whole (a circuit
+// breaker), for longer and longer, with one attempt in between to see whether it is
+// back. Nothing to it is dropped, and no attempt counted, meanwhile.
+type endpoint struct {
+	underway int
+	room     int
+	failures int       // in a row
+	trips    int       // how often in a row it was found to be failing
+	since    time.Time // of the first failure in a row
+	until    time.Time // left alone until then, if it is not zero
+	used     time.Time
+}
+
+const firstRoom = 4
+
+// free is how many more attempts can begin.
+func (e *endpoint) free(now time.Time, most int) int {
+	switch {
+	case e.until.After(now):
+		return 0
+	case !e.until.IsZero():
+		return 1 - e.underway // to see whether it is back
+	}
+	return min(e.room, most) - e.underway
+}
+
+// succeeded says that it answered as it should. It reports whether that ends a time in
+// which it was left alone.
+func (e *endpoint) succeeded(most int) (back bool) {
+	back = !e.until.IsZero()
+	e.room = min(e.room+1, most)
+	e.failures, e.trips, e.since, e.until = 0, 0, time.Time{}, time.Time{}
+	return back
+}
+
+// failed says that it could not be reached or is out of order. It reports whether that
+// begins a time in which it is left alone.
+func (e *endpoint) failed(now time.Time, b *Breaker) (leave bool) {
+	if e.failures == 0 {
+		e.since = now
+	}
+	e.failures++
+	e.room = 1
+	if b.Failures < 0 || e.failures < b.Failures || e.until.After(now) {
+		return false // the last are of attempts that had begun before it was left alone
+	}
+	pause := b.MaxDelay
+	if e.trips < 30 && b.Delay < b.MaxDelay>>e.trips {
+		pause = b.Delay << e.trips
+	}
+	e.trips++
+	e.until = now.Add(jitter(pause))
+	return true
+}
+
+// answered says that it is there, and did not want this one.
+func (e *endpoint) answered() {
+	if e.until.IsZero() {
+		e.failures, e.since = 0, time.Time{}
+	}
+}
+
+// forgettable reports whether nothing is lost by forgetting it.
+func (e *endpoint) forgettable(now time.Time) bool {
+	const idle = time.Minute
+	return e.underway == 0 && e.failures == 0 && now.Sub(e.used) > idle
+}
+
+// endpoints are those that the outbox knows.
+type endpoints map[string]*endpoint
+
+// maxEndpoints bounds how many are known: of more than that the ones are forgotten to
+// which nothing is under way, those that fail last.
+const maxEndpoints = 10_000
+
+func (es endpoints) get(name string, now time.Time) *endpoint {
+	e := es[name]
+	if e == nil {
+		if len(es) >= maxEndpoints {
+			es.forget()
+		}
+		e = &endpoint{room: firstRoom}
+		es[name] = e
+	}
+	e.used = now
+	return e
+}
+
+func (es endpoints) forget() {
+	for _, failing := range []bool{false, true} {
+		for name, e := range es {
+			if len(es) < maxEndpoints {
+				return
+			}
+			if e.underway == 0 && (failing || e.failures == 0) {
+				delete(es, name)
+			}
+		}
+	}
+}
+
+// rooms says how many can be claimed of the endpoints that are known, and when the
+// first of those that are left alone is looked at again.
+func (es endpoints) rooms(now time.Time, most int) (rooms map[string]int, next time.Time) {
+	rooms = make(map[string]int, len(es))
+	for name, e := range es {
+		if e.forgettable(now) {
+			delete(es, name)
+			continue
+		}
+		rooms[name] = e.free(now, most)
+		if e.until.After(now) {
+			next = earlier(next, e.until)
+		}
+	}
+	return rooms, next
+}
