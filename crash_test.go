@@ -41,7 +41,7 @@ var crashBackend = foreman.BackendFunc(func(_ context.Context, t *foreman.Task) 
 func crashOptions(dir string) foreman.Options {
 	return foreman.Options{
 		Dir: dir, PerSlot: 8, RetryDelay: time.Millisecond, MaxAttempts: 100,
-		Webhook: foreman.WebhookOptions{Allow: loopback, Secret: "crash test secret"},
+		Webhook: foreman.WebhookOptions{Guard: loopback, Secret: "crash test secret"},
 	}
 }
 

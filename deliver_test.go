@@ -19,7 +19,7 @@ import (
 )
 
 func hooks(schedule ...time.Duration) foreman.WebhookOptions {
-	return foreman.WebhookOptions{Allow: loopback, Schedule: webhook.Schedule(schedule)}
+	return foreman.WebhookOptions{Guard: loopback, Schedule: webhook.Schedule(schedule)}
 }
 
 var doNothing = foreman.BackendFunc(func(context.Context, *foreman.Task) error { return nil })

@@ -47,8 +47,10 @@ func New(b Backend, o *Options) (*Foreman, error) {
 			return nil, fmt.Errorf("foreman: data directory: %w", err)
 		}
 	}
-	f.guard = webhook.NewGuard(f.o.Webhook.Allow...)
 	var err error
+	if f.guard, err = webhook.NewGuard(&f.o.Webhook.Guard); err != nil {
+		return nil, fmt.Errorf("foreman: %w", err)
+	}
 	f.sender, err = webhook.NewSender(&webhook.SenderOptions{
 		Secret: f.o.Webhook.Secret, Timeout: f.o.Webhook.Timeout, Guard: f.guard,
 		Proxy: f.o.Webhook.Proxy, RootCAs: f.o.Webhook.RootCAs, Certificates: f.o.Webhook.Certificates,

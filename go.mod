@@ -3,6 +3,7 @@ module github.com/foreman-go/foreman
 go 1.26
 
 require (
+	code.dny.dev/ssrf v0.3.0
 	github.com/knadh/koanf/parsers/yaml v1.1.1
 	github.com/knadh/koanf/providers/env/v2 v2.0.2
 	github.com/knadh/koanf/providers/rawbytes v1.0.0

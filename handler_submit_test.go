@@ -52,7 +52,7 @@ func TestInputIsPassedOnAsItIs(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if strings.Contains(tc.body, "127.0.0.1") {
-				a := newAPI(t, newForeman(t, newGate(), foreman.Options{Webhook: foreman.WebhookOptions{Allow: loopback}}))
+				a := newAPI(t, newForeman(t, newGate(), foreman.Options{Webhook: foreman.WebhookOptions{Guard: loopback}}))
 				require.Equal(t, tc.input, a.inputOf(a.post("/jobs", tc.body).is(http.StatusAccepted)))
 				return
 			}
@@ -63,13 +63,13 @@ func TestInputIsPassedOnAsItIs(t *testing.T) {
 }
 
 func TestEveryFieldOfASpec(t *testing.T) {
-	f := newForeman(t, newGate(), foreman.Options{Webhook: foreman.WebhookOptions{Allow: loopback}})
+	f := newForeman(t, newGate(), foreman.Options{Webhook: foreman.WebhookOptions{Guard: loopback}})
 	a := newAPI(t, f)
-	r := a.post("/jobs", `{"model":"m\"1","input":1,"state_webhook_url":"http:\/\/127.0.0.1:9/hook","webhook_events":["done","failed"],"priority":-7,
+	r := a.post("/jobs", `{"model":"m\"1","input":1,"state_webhook_url":"http:\/\/127.0.0.1:9000/hook","webhook_events":["done","failed"],"priority":-7,
 		"run_at":"2033-03-03T05:03:03+02:00","queue_timeout":"90s","run_timeout":"1h","max_attempts":5,"labels":{"a":"b=c","\u00e9":""}}`).is(http.StatusAccepted)
 	s := status(t, f, parseID(t, r.job().JobID)).Spec
 	require.Equal(t, `m"1`, s.Model)
-	require.Equal(t, "http://127.0.0.1:9/hook", s.StateWebhookURL)
+	require.Equal(t, "http://127.0.0.1:9000/hook", s.StateWebhookURL)
 	require.Equal(t, []foreman.State{foreman.Done, foreman.Failed}, s.WebhookEvents)
 	require.Equal(t, -7, s.Priority)
 	require.True(t, s.RunAt.Equal(time.Date(2033, 3, 3, 3, 3, 3, 0, time.UTC)))
@@ -186,7 +186,7 @@ func TestLinksInWebhooks(t *testing.T) {
 					_, err = task.Artifact("large", "", large)
 				}
 				return err
-			}), foreman.Options{BaseURL: tc.base, Webhook: foreman.WebhookOptions{Allow: loopback}})
+			}), foreman.Options{BaseURL: tc.base, Webhook: foreman.WebhookOptions{Guard: loopback}})
 			hook := newReceiver(t, "")
 			a := serveAt(t, f, http.StripPrefix("/api", f.Handler()))
 			start(t, f)

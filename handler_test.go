@@ -60,7 +60,7 @@ func TestAJobOverHTTP(t *testing.T) {
 func TestWhatAJobSaysWhileItWaits(t *testing.T) {
 	f := newForeman(t, foreman.BackendFunc(func(context.Context, *foreman.Task) error {
 		return errors.New("out of memory")
-	}), foreman.Options{MaxAttempts: 2, RetryDelay: time.Hour, MaxRetryDelay: time.Hour, Webhook: foreman.WebhookOptions{Allow: loopback}})
+	}), foreman.Options{MaxAttempts: 2, RetryDelay: time.Hour, MaxRetryDelay: time.Hour, Webhook: foreman.WebhookOptions{Guard: loopback}})
 	a := newAPI(t, f)
 	a.post("/jobs", `{"model":"m","run_at":"2033-03-03T05:03:03+02:00"}`).is(http.StatusAccepted).golden("run_at")
 	hook := newReceiver(t, "")

@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	loopback = webhook.GuardOptions{Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	quiet    = slog.New(slog.DiscardHandler)
 )
 

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
-	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -99,9 +98,9 @@ type Options struct {
 type WebhookOptions struct {
 	// Secret signs every webhook. If Secret is empty, none is signed.
 	Secret string
-	// Allow opens addresses that are refused otherwise, such as 127.0.0.0/8 or
-	// 10.0.0.0/8. If Allow is empty, only public addresses are reached.
-	Allow []netip.Prefix
+	// Guard says what webhooks may reach, when a URL is handed in and again on
+	// every attempt. If Guard is empty, only public addresses are reached.
+	Guard webhook.GuardOptions
 	// Timeout bounds one attempt. If Timeout is 0, 15 seconds is used.
 	Timeout time.Duration
 	// Schedule holds the gaps between attempts, each 20 % more or less. If

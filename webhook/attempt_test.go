@@ -140,7 +140,7 @@ func TestAttemptIsRecorded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tc.noGuard {
-				tc.o.Guard = webhook.NewGuard()
+				tc.o.Guard = &webhook.Guard{}
 			}
 			m := message(tc.url(t))
 			if tc.body > 0 {

@@ -94,9 +94,15 @@ func ExampleSender() {
 	}))
 	defer receiver.Close()
 
+	guard, err := webhook.NewGuard(&webhook.GuardOptions{
+		Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, // the receiver is on this machine
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
 	s, err := webhook.NewSender(&webhook.SenderOptions{
 		Secret: "a secret",
-		Guard:  webhook.NewGuard(netip.MustParsePrefix("127.0.0.0/8")),
+		Guard:  guard,
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -115,7 +121,10 @@ func ExampleSender() {
 
 // URLs that strangers hand in are checked before they are kept.
 func ExampleGuard_CheckURL() {
-	g := webhook.NewGuard()
+	g, err := webhook.NewGuard(nil) // public addresses only
+	if err != nil {
+		log.Fatal(err)
+	}
 	for _, url := range []string{
 		"https://example.com/hook",
 		"http://169.254.169.254/latest/meta-data/",
@@ -125,6 +134,6 @@ func ExampleGuard_CheckURL() {
 	}
 	// Output:
 	// <nil>
-	// webhook: address 169.254.169.254 refused: 169.254.0.0/16: link-local, and the metadata of clouds (RFC 3927); only public addresses are allowed, and those on the operator's allow-list
+	// webhook: address 169.254.169.254 refused: 169.254.0.0/16: link-local, and the metadata of clouds; to allow it, add it to GuardOptions.Prefixes, or the host to GuardOptions.Hosts
 	// webhook: the host "0x7f.1" is not an IP address in its usual form: write IPv4 as four decimal numbers without leading zeros
 }

@@ -26,3 +26,6 @@ func (s *Sender) SetDialer(d *net.Dialer) { s.transport = newTransport(d) }
 func (g *Guard) Control(ctx context.Context, network, address string, c syscall.RawConn) error {
 	return g.control(ctx, network, address, c)
 }
+
+// WithHost is what the DialContext of a Sender's dialer is wrapped in.
+var WithHost = withHost

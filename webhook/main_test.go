@@ -103,7 +103,33 @@ func status(codes ...int) http.HandlerFunc {
 }
 
 // loopback allows the receivers of these tests.
-func loopback() *webhook.Guard { return webhook.NewGuard(netip.MustParsePrefix("127.0.0.0/8")) }
+func loopback() *webhook.Guard {
+	g, err := webhook.NewGuard(&webhook.GuardOptions{Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	if err != nil {
+		panic(err)
+	}
+	return g
+}
+
+func newGuard(tb testing.TB, o webhook.GuardOptions) *webhook.Guard {
+	tb.Helper()
+	g, err := webhook.NewGuard(&o)
+	require.NoError(tb, err)
+	return g
+}
+
+// opening returns a guard that allows prefixes beside public addresses.
+func opening(tb testing.TB, prefixes ...string) *webhook.Guard {
+	tb.Helper()
+	var o webhook.GuardOptions
+	for _, p := range prefixes {
+		o.Prefixes = append(o.Prefixes, netip.MustParsePrefix(p))
+	}
+	return newGuard(tb, o)
+}
+
+// at is an address on the port of http.
+func at(text string) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr(text), 80) }
 
 func newSender(t *testing.T, o webhook.SenderOptions) *webhook.Sender {
 	t.Helper()

@@ -145,7 +145,7 @@ func mustParse(t *testing.T, s string) *url.URL {
 // The guard cannot see what a proxy dials, but it sees what it is asked for.
 func TestProxyDoesNotOpenAddresses(t *testing.T) {
 	e := newEgress(t, 0)
-	s := newSender(t, webhook.SenderOptions{Proxy: e.URL, Guard: webhook.NewGuard()})
+	s := newSender(t, webhook.SenderOptions{Proxy: e.URL, Guard: &webhook.Guard{}})
 	for _, to := range []string{"http://169.254.169.254/", "https://[::1]/", "http://localhost/", "http://127.1/"} {
 		out := s.Send(t.Context(), message(to))
 		require.Equal(t, webhook.FaultGuard, out.Fault, to)

@@ -36,7 +36,7 @@ type SenderOptions struct {
 	// the answer. If it is not positive, 15 s is used.
 	Timeout time.Duration
 	// Guard decides which addresses may be dialed. If it is nil, only public
-	// ones: NewGuard().
+	// ones: that of NewGuard(nil).
 	Guard *Guard
 	// Proxy, an http or https URL, is what every request goes through: with
 	// CONNECT to https receivers, in the absolute form to http ones. It looks up
@@ -86,7 +86,7 @@ func NewSender(o *SenderOptions) (*Sender, error) {
 	}
 	guard := o.Guard
 	if guard == nil {
-		guard = NewGuard()
+		guard = &Guard{}
 	}
 	s := newSender(sig, o.Timeout, guard)
 	s.transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs, Certificates: o.Certificates}
@@ -112,7 +112,7 @@ func newSender(sig signer, timeout time.Duration, guard *Guard) *Sender {
 // would take the dialing away from the guard.
 func newTransport(d *net.Dialer) *http.Transport {
 	return &http.Transport{
-		DialContext:            d.DialContext,
+		DialContext:            withHost(d.DialContext),
 		TLSHandshakeTimeout:    d.Timeout,
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true, // a small answer must not become a large one
@@ -164,7 +164,7 @@ func (s *Sender) attempt(ctx context.Context, m Message) Outcome {
 		return Outcome{Result: GiveUp, Fault: FaultSender, Err: err}
 	}
 	if s.proxied() { // the dialer's hook sees only the proxy
-		if err := s.guard.checkHost(req.URL); err != nil {
+		if err := s.guard.checkTarget(req.URL); err != nil {
 			return Outcome{Result: Retry, Fault: FaultGuard, Err: err}
 		}
 	}

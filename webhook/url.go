@@ -5,17 +5,13 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-const (
-	maxURL  = 2048 // bytes
-	maxName = 253  // bytes of a host name (RFC 1035)
-)
+const maxURL = 2048 // bytes
 
 // CheckURL returns nil if raw is fit to be kept as the URL of a receiver, or an
 // error that says what to change, and quotes no more of raw than its host. It
@@ -24,13 +20,15 @@ const (
 //
 // A URL has at most 2,048 bytes of valid UTF-8 without spaces and control
 // characters; its scheme is http or https; it has a host, no user name and no
-// fragment; its port, if any, is from 1 to 65535. The host is a name of ASCII
-// letters, digits, dots, hyphens and underscores, or an IP address that Check
-// allows (else the error wraps a [*GuardError]). Ways to write an IPv4 address
-// other than four decimal numbers, such as 127.1, 2130706433, 0x7f000001 or
-// 0177.0.0.1, are refused whatever they stand for, since programs read them
-// differently. The name localhost, and those that end in .localhost, need a
-// loopback address to be allowed.
+// fragment. The host is a name of ASCII letters, digits, dots, hyphens and
+// underscores, or an IP address. Ways to write an IPv4 address other than four
+// decimal numbers, such as 127.1, 2130706433, 0x7f000001 or 0177.0.0.1, are
+// refused whatever they stand for, since programs read them differently.
+//
+// An IP address has to be one that Check allows, on the port of the URL or of
+// its scheme; else the error wraps a [*GuardError]. So does the port for any
+// host. The name localhost, and those that end in .localhost, need a loopback
+// address to be allowed, or to be among the hosts that are.
 func (g *Guard) CheckURL(raw string) error {
 	switch {
 	case len(raw) > maxURL:
@@ -47,10 +45,19 @@ func (g *Guard) CheckURL(raw string) error {
 	if u.User != nil {
 		return errors.New("webhook: the URL has a user name or password: leave it out, and check the signature instead")
 	}
-	if strings.HasSuffix(u.Host, ":") || u.Port() != "" && !validPort(u.Port()) {
+	return g.checkTarget(u)
+}
+
+// checkTarget checks what a URL says of where a request to it goes.
+func (g *Guard) checkTarget(u *url.URL) error {
+	port, ok := portOf(u)
+	if !ok {
 		return errors.New("webhook: the port of the URL is not a number from 1 to 65535")
 	}
-	return g.checkHost(u)
+	if rule := g.portRule(port); rule != "" {
+		return &GuardError{Port: port, Rule: rule, Option: optionPorts}
+	}
+	return g.checkHost(u, port)
 }
 
 // parseURL parses a URL that a request can be sent to.
@@ -67,60 +74,54 @@ func parseURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-func (g *Guard) checkHost(u *url.URL) error {
+func (g *Guard) checkHost(u *url.URL, port uint16) error {
 	host := u.Hostname()
 	if strings.HasPrefix(u.Host, "[") {
-		return g.checkLiteral(host)
+		return g.checkLiteral(host, port)
 	}
-	name := strings.TrimSuffix(host, ".")
-	labels := strings.Split(strings.ToLower(name), ".")
+	labels := hostLabels(host)
 	switch {
-	case len(name) > maxName || strings.ContainsFunc(name, notInName) || slices.Contains(labels, ""):
+	case labels == nil:
 		return fmt.Errorf("webhook: %q is not a host name of ASCII letters, digits, dots and hyphens; an international name has to be written in its xn-- form", host)
 	case isNumber(labels[len(labels)-1]):
-		return g.checkLiteral(host)
+		return g.checkLiteral(host, port)
 	case labels[len(labels)-1] == "localhost":
-		return g.checkLocalhost(host)
+		return g.checkLocalhost(host, port)
 	}
 	return nil
 }
 
 // checkLiteral checks a host that is an IP address, or that some resolvers
 // take for one: no name ends in a number, but "127.1" does.
-func (g *Guard) checkLiteral(host string) error {
+func (g *Guard) checkLiteral(host string, port uint16) error {
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
 		return fmt.Errorf("webhook: the host %q is not an IP address in its usual form: write IPv4 as four decimal numbers without leading zeros", host)
 	}
-	return g.Check(addr)
+	return g.Check(host, netip.AddrPortFrom(addr, port))
 }
 
-func (g *Guard) checkLocalhost(host string) error {
-	err := g.Check(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
-	if err == nil || g.Check(netip.IPv6Loopback()) == nil {
+func (g *Guard) checkLocalhost(host string, port uint16) error {
+	err := g.Check(host, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port))
+	if err == nil || g.Check(host, netip.AddrPortFrom(netip.IPv6Loopback(), port)) == nil {
 		return nil
 	}
 	return fmt.Errorf("webhook: the host %q is this machine: %w", host, err)
 }
 
-// isNumber reports whether label is decimal, octal or hexadecimal as inet_aton
-// reads it. Such a label at the end makes a host an IPv4 address (WHATWG URL,
-// "ends in a number").
-func isNumber(label string) bool {
-	digits, set := label, "0123456789"
-	if rest, ok := strings.CutPrefix(label, "0x"); ok {
-		digits, set = rest, "0123456789abcdef"
+// portOf returns the port that a request to u is made to.
+func portOf(u *url.URL) (port uint16, ok bool) {
+	text := u.Port()
+	switch {
+	case strings.HasSuffix(u.Host, ":"):
+		return 0, false
+	case text == "" && u.Scheme == "https":
+		return 443, true
+	case text == "":
+		return 80, true
 	}
-	return strings.Trim(digits, set) == ""
-}
-
-func validPort(port string) bool {
-	n, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && n != 0
+	n, err := strconv.ParseUint(text, 10, 16)
+	return uint16(n), err == nil && n != 0
 }
 
 func unprintable(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }
-
-func notInName(r rune) bool {
-	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._", r)
-}

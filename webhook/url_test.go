@@ -1,6 +1,8 @@
 package webhook_test
 
 import (
+	"cmp"
+	"errors"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -14,7 +16,7 @@ import (
 )
 
 func TestCheckURLAccepts(t *testing.T) {
-	g := webhook.NewGuard()
+	g := newGuard(t, webhook.GuardOptions{})
 	for name, raw := range map[string]string{
 		"https":                  "https://example.com/hook",
 		"http":                   "http://example.com/hook",
@@ -23,7 +25,7 @@ func TestCheckURLAccepts(t *testing.T) {
 		"query":                  "https://example.com/hook?a=b&c=%20d",
 		"empty query":            "https://example.com/?",
 		"port":                   "https://example.com:8443/hook",
-		"lowest port":            "http://example.com:1/",
+		"lowest port":            "http://example.com:1024/",
 		"highest port":           "http://example.com:65535/",
 		"trailing dot":           "https://example.com./",
 		"one label":              "http://receiver/hook",
@@ -72,6 +74,10 @@ var refusedURLs = map[string]struct{ raw, why string }{
 	"port 65536":               {"http://8.8.8.8:65536/", "port"},
 	"port 99999":               {"http://127.0.0.1:99999/", "port"},
 	"empty port":               {"http://127.0.0.1:/", "port"},
+	"SSH":                      {"http://8.8.8.8:22/", "port 22"},
+	"SMTP":                     {"http://8.8.8.8:25/", "port 25"},
+	"SMTP of a name":           {"http://example.com:25/", "port 25"},
+	"highest of the low ports": {"http://8.8.8.8:1023/", "port 1023"},
 	"port not a number":        {"http://127.0.0.1:http/", "parsed"},
 	"user":                     {"http://user@127.0.0.1/", "user name"},
 	"user and password":        {"http://user:topsecret@127.0.0.1/", "user name"},
@@ -106,7 +112,7 @@ var refusedURLs = map[string]struct{ raw, why string }{
 	"loopback":                 {"http://127.0.0.1/", "loopback"},
 	"loopback and port":        {"http://127.0.0.1:8080/", "loopback"},
 	"metadata":                 {"http://169.254.169.254/latest/meta-data/", "link-local"},
-	"this network":             {"http://0.0.0.0/", "this network"},
+	"this network":             {"http://0.0.0.0/", "this machine"},
 	"127.1":                    {"http://127.1/", "usual form"},
 	"127.0.1":                  {"http://127.0.1/", "usual form"},
 	"one number":               {"http://2130706433/", "usual form"},
@@ -130,15 +136,15 @@ var refusedURLs = map[string]struct{ raw, why string }{
 	"IPv6 without brackets":    {"http://::1/", "parsed"},
 	"IPv6 loopback":            {"http://[::1]/", "loopback"},
 	"IPv6 loopback, long":      {"http://[0:0:0:0:0:0:0:1]:80/", "loopback"},
-	"IPv6 unspecified":         {"http://[::]/", "unspecified"},
+	"IPv6 unspecified":         {"http://[::]/", "this machine"},
 	"mapped":                   {"http://[::ffff:127.0.0.1]/", "loopback"},
 	"mapped, hex":              {"http://[::ffff:7f00:1]/", "loopback"},
 	"mapped metadata":          {"http://[::ffff:169.254.169.254]/", "link-local"},
 	"compatible":               {"http://[::127.0.0.1]/", "2000::/3"},
 	"translated":               {"http://[::ffff:0:127.0.0.1]/", "2000::/3"},
 	"NAT64":                    {"http://[64:ff9b::7f00:1]/", "NAT64"},
-	"6to4":                     {"http://[2002:7f00:1::]/", "6to4"},
-	"Teredo":                   {"http://[2001:0:7f00:1::]/", "protocol"},
+	"6to4":                     {"http://[2002:7f00:1::]/", "2002::/16"},
+	"Teredo":                   {"http://[2001:0:7f00:1::]/", "2001::/23"},
 	"zone":                     {"http://[fe80::1%25lo]/", "zone"},
 	"zone on loopback":         {"http://[::1%25lo]/", "zone"},
 	"zone on mapped":           {"http://[::ffff:127.0.0.1%25lo]/", "zone"},
@@ -148,7 +154,7 @@ var refusedURLs = map[string]struct{ raw, why string }{
 }
 
 func TestCheckURLRefuses(t *testing.T) {
-	g := webhook.NewGuard()
+	g := newGuard(t, webhook.GuardOptions{})
 	for name, c := range refusedURLs {
 		t.Run(name, func(t *testing.T) {
 			err := g.CheckURL(c.raw)
@@ -176,34 +182,57 @@ func TestCheckURLNamesAddressAndRule(t *testing.T) {
 		"http://[fd00::1]/":         "fd00::1",
 		"http://localhost/":         "127.0.0.1",
 	} {
-		err := webhook.NewGuard().CheckURL(raw)
+		err := newGuard(t, webhook.GuardOptions{}).CheckURL(raw)
 		var refused *webhook.GuardError
 		require.ErrorAs(t, err, &refused)
 		require.Equal(t, netip.MustParseAddr(addr), refused.Addr)
 		require.ErrorContains(t, err, refused.Rule)
-		require.ErrorContains(t, err, "allow-list")
+		require.ErrorContains(t, err, "GuardOptions.Prefixes")
 	}
 }
 
-func TestCheckURLAllowList(t *testing.T) {
-	v4 := netip.MustParsePrefix("127.0.0.0/8")
-	v6 := netip.MustParsePrefix("::1/128")
+func TestCheckURLOptions(t *testing.T) {
+	const v4, v6 = "127.0.0.0/8", "::1/128"
+	hosts := newGuard(t, webhook.GuardOptions{Hosts: []string{"hooks.internal", "localhost", "*.localhost", "10.0.0.1", "::1"}})
+	ports := newGuard(t, webhook.GuardOptions{Ports: []uint16{443, 25}})
+	own := newGuard(t, webhook.GuardOptions{
+		Hosts: []string{"localhost"}, Prefixes: []netip.Prefix{netip.MustParsePrefix(v4)},
+		Own: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:8470")},
+	})
 	for name, c := range map[string]struct {
 		guard *webhook.Guard
 		raw   string
 		ok    bool
 	}{
-		"loopback":                   {webhook.NewGuard(v4), "http://127.0.0.1:8080/", true},
-		"mapped loopback":            {webhook.NewGuard(v4), "http://[::ffff:127.0.0.1]/", true},
-		"IPv6 loopback needs IPv6":   {webhook.NewGuard(v4), "http://[::1]/", false},
-		"localhost by IPv4":          {webhook.NewGuard(v4), "http://localhost:8080/", true},
-		"localhost by IPv6":          {webhook.NewGuard(v6), "http://localhost:8080/", true},
-		"below localhost":            {webhook.NewGuard(v4), "http://a.localhost/", true},
-		"localhost, other range":     {webhook.NewGuard(netip.MustParsePrefix("10.0.0.0/8")), "http://localhost/", false},
-		"short form stays refused":   {webhook.NewGuard(v4), "http://127.1/", false},
+		"loopback":                   {opening(t, v4), "http://127.0.0.1:8080/", true},
+		"mapped loopback":            {opening(t, v4), "http://[::ffff:127.0.0.1]/", true},
+		"IPv6 loopback needs IPv6":   {opening(t, v4), "http://[::1]/", false},
+		"localhost by IPv4":          {opening(t, v4), "http://localhost:8080/", true},
+		"localhost by IPv6":          {opening(t, v6), "http://localhost:8080/", true},
+		"below localhost":            {opening(t, v4), "http://a.localhost/", true},
+		"localhost, other range":     {opening(t, "10.0.0.0/8"), "http://localhost/", false},
+		"short form stays refused":   {opening(t, v4), "http://127.1/", false},
+		"host":                       {hosts, "http://hooks.internal:8080/", true},
+		"host: localhost":            {hosts, "http://LocalHost./", true},
+		"host: below localhost":      {hosts, "http://a.localhost/", true},
+		"host: literal":              {hosts, "http://10.0.0.1/", true},
+		"host: mapped literal":       {hosts, "http://[::ffff:10.0.0.1]/", true},
+		"host: IPv6 literal":         {hosts, "http://[::1]/", true},
+		"host: another literal":      {hosts, "http://10.0.0.2/", false},
+		"host: short form":           {hosts, "http://10.1/", false},
+		"host: low port":             {hosts, "http://hooks.internal:25/", false},
+		"port of https":              {ports, "https://example.com/", true},
+		"port of http is not listed": {ports, "http://example.com/", false},
+		"listed port":                {ports, "http://example.com:25/", true},
+		"high port is not listed":    {ports, "https://example.com:8443/", false},
+		"port of a literal":          {ports, "https://93.184.216.34/", true},
+		"own":                        {own, "http://127.0.0.1:8470/", false},
+		"own by localhost":           {own, "http://localhost:8470/", false},
+		"own, another port":          {own, "http://localhost:8471/", true},
 		"AllowAll, metadata":         {webhook.AllowAll(), "http://169.254.169.254/", true},
 		"AllowAll, localhost":        {webhook.AllowAll(), "http://localhost/", true},
 		"AllowAll, zone":             {webhook.AllowAll(), "http://[fe80::1%25lo]/", true},
+		"AllowAll, port":             {webhook.AllowAll(), "http://example.com:25/", true},
 		"AllowAll, form still holds": {webhook.AllowAll(), "http://user@127.0.0.1/", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -224,7 +253,14 @@ func FuzzCheckURL(f *testing.F) {
 	f.Add("http://93.184.216.34/")
 	f.Add("http://[2606:4700:4700::1111]:80/")
 	f.Fuzz(func(t *testing.T, raw string) {
-		g := webhook.NewGuard()
+		opened := newGuard(t, webhook.GuardOptions{
+			Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("64:ff9b::/96")},
+			Hosts:    []string{"*.localhost", "127.0.0.1"},
+			Ports:    []uint16{80, 25},
+		})
+		agrees(t, opened, raw)
+		agrees(t, &webhook.Guard{}, raw)
+		g := &webhook.Guard{}
 		if g.CheckURL(raw) != nil {
 			return
 		}
@@ -240,11 +276,8 @@ func FuzzCheckURL(f *testing.F) {
 		require.NotEqual(t, "localhost", strings.ToLower(host))
 
 		// Whatever any resolver takes for an address has to be a public one.
-		if addr, err := netip.ParseAddr(host); err == nil {
-			require.NoError(t, g.Check(addr))
-		}
 		if addr, ok := inetAton(host); ok {
-			require.NoError(t, g.Check(addr))
+			require.NoError(t, g.Check("", netip.AddrPortFrom(addr, 443)))
 		}
 
 		// Nor may other characters be hiding one.
@@ -254,6 +287,23 @@ func FuzzCheckURL(f *testing.F) {
 			require.Less(t, r, rune(0x80))
 		}
 	})
+}
+
+// agrees holds that an address is refused when a URL is handed in just as it is when
+// it is dialed.
+func agrees(t *testing.T, g *webhook.Guard, raw string) {
+	t.Helper()
+	whenHandedIn := g.CheckURL(raw)
+	var refused *webhook.GuardError
+	if whenHandedIn != nil && !errors.As(whenHandedIn, &refused) {
+		return // it is the form
+	}
+	u, err := url.Parse(raw)
+	require.NoError(t, err)
+	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
+		require.Equal(t, whenHandedIn == nil, hook(t, g, u.Hostname(), port, addr.String())[addr.String()] == nil)
+	}
 }
 
 // inetAton reads an IPv4 address as the C function of that name does: one to

@@ -54,7 +54,7 @@ func TestLinks(t *testing.T) {
 }
 
 func TestWebhookAllow(t *testing.T) {
-	const body = `{"model":"m","prompt":"x","state_webhook_url":"http://127.0.0.1:9/hook"}`
+	const body = `{"model":"m","prompt":"x","state_webhook_url":"http://127.0.0.1:9000/hook"}`
 	p := start(t, "-ollama", "127.0.0.1:1")
 	a := post(t, p.url+"/jobs", body)
 	require.Equal(t, http.StatusUnprocessableEntity, a.status)

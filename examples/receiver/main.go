@@ -84,7 +84,9 @@ func send(url string, done <-chan struct{}) error {
 	nothing := foreman.BackendFunc(func(context.Context, *foreman.Task) error { return nil })
 	f, err := foreman.New(nothing, &foreman.Options{Dir: dir, Webhook: foreman.WebhookOptions{
 		Secret: secret,
-		Allow:  []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, // only public addresses otherwise
+		Guard: webhook.GuardOptions{ // only public addresses otherwise
+			Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		},
 	}})
 	if err != nil {
 		return err

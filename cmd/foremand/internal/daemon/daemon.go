@@ -16,6 +16,7 @@ import (
 
 	"github.com/foreman-go/foreman"
 	"github.com/foreman-go/foreman/ollama"
+	"github.com/foreman-go/foreman/webhook"
 )
 
 // The exit codes.
@@ -114,7 +115,7 @@ func run(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
 		Dir: c.data, Logger: log,
 		Slots: c.slots, PerSlot: c.perSlot,
 		JobTTL: c.jobTTL, ArtifactTTL: c.artifactTTL,
-		Webhook: foreman.WebhookOptions{Secret: c.webhookSecret, Allow: c.webhookAllow},
+		Webhook: foreman.WebhookOptions{Secret: c.webhookSecret, Guard: webhook.GuardOptions{Prefixes: c.webhookAllow}},
 		BaseURL: c.publicURL, TrustForwarded: c.trustForwarded,
 	})
 	if err != nil {

@@ -29,8 +29,10 @@ func TestReceiver(t *testing.T) {
 			srv := httptest.NewServer(&receiver{secret: secret, out: &out})
 			defer srv.Close()
 			send := func(secret, body string) int {
+				g, err := webhook.NewGuard(&webhook.GuardOptions{Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+				require.NoError(t, err)
 				s, err := webhook.NewSender(&webhook.SenderOptions{
-					Secret: secret, Guard: webhook.NewGuard(netip.MustParsePrefix("127.0.0.0/8")),
+					Secret: secret, Guard: g,
 				})
 				require.NoError(t, err)
 				defer s.Close()
