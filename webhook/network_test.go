@@ -101,7 +101,7 @@ func (n *network) answer(query []byte) []byte {
 func (n *network) lookup(name string, kind uint16) (addrs []netip.Addr, known bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	answers, known := n.names[name]
+	answers, known := n.names[strings.ToLower(name)]
 	if !known {
 		return nil, false
 	}
@@ -111,7 +111,7 @@ func (n *network) lookup(name string, kind uint16) (addrs []netip.Addr, known bo
 		}
 	}
 	if len(answers) > 1 && len(addrs) > 0 {
-		n.names[name] = answers[1:]
+		n.names[strings.ToLower(name)] = answers[1:]
 	}
 	return addrs, true
 }
