@@ -61,18 +61,20 @@ func (g *Guard) rule(host string, addr netip.Addr, port uint16) (rule, option st
 	}
 	addr = addr.Unmap()
 	inner := g.inside(addr)
-	if g.isOwn(addr, port) || slices.ContainsFunc(inner, func(a netip.Addr) bool { return g.isOwn(a, port) }) {
-		return "this program itself listens there", ""
+	if !g.hostAllowed(host) {
+		if rule := g.specialUse(addr); rule != "" {
+			return rule, optionPrefixes
+		}
+		for _, a := range inner {
+			if rule := g.specialUse(a); rule != "" {
+				return fmt.Sprintf("it stands for %v (NAT64, RFC 6052), in %s", a, rule), optionPrefixes
+			}
+		}
 	}
-	if g.hostAllowed(host) {
-		return "", ""
-	}
-	if rule := g.specialUse(addr); rule != "" {
-		return rule, optionPrefixes
-	}
-	for _, a := range inner {
-		if rule := g.specialUse(a); rule != "" {
-			return fmt.Sprintf("it stands for %v (NAT64, RFC 6052), in %s", a, rule), optionPrefixes
+	// Last, so that a refusal does not tell strangers which private addresses we have.
+	for _, a := range append(inner, addr) {
+		if g.isOwn(a, port) {
+			return "this program itself listens there", ""
 		}
 	}
 	return "", ""

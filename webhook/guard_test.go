@@ -324,6 +324,12 @@ func TestGuardOwn(t *testing.T) {
 			require.Equal(t, c.ok, g.CheckURL("http://"+c.dialed+"/") == nil)
 		})
 	}
+	t.Run("is not told of a private address", func(t *testing.T) {
+		g := newGuard(t, webhook.GuardOptions{Own: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8470")}})
+		var refused *webhook.GuardError
+		require.ErrorAs(t, g.Check("", netip.MustParseAddrPort("127.0.0.1:8470")), &refused)
+		require.Equal(t, "127.0.0.0/8: loopback", refused.Rule)
+	})
 	t.Run("everywhere: every interface", func(t *testing.T) {
 		g := newGuard(t, webhook.GuardOptions{Prefixes: open, Own: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:8470")}})
 		for _, a := range all {
