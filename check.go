@@ -1,6 +1,7 @@
 package foreman
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/foreman-go/foreman/internal/strictjson"
+	"github.com/foreman-go/foreman/webhook"
 )
 
 // The bounds of a spec.
@@ -74,7 +76,7 @@ func (f *Foreman) check(s *Spec) error {
 	}
 	if s.StateWebhookURL != "" {
 		if err := f.guard.CheckURL(s.StateWebhookURL); err != nil {
-			return fmt.Errorf("%w: state_webhook_url: %w", ErrWebhookRefused, err)
+			return refused(err)
 		}
 	} else if len(s.WebhookEvents) > 0 {
 		return invalid("webhook_events", "needs a state_webhook_url")
@@ -86,6 +88,22 @@ func (f *Foreman) check(s *Spec) error {
 		return invalid("input", "is not JSON that can be passed on: %v", err)
 	}
 	return nil
+}
+
+// guardFlags are the flags of foremand that set what the guard's errors name.
+var guardFlags = map[string]string{
+	"Prefixes": "-webhook-allow or -webhook-allow-hosts",
+	"Ports":    "-webhook-ports",
+}
+
+// refused is the error for a webhook URL that the guard has refused. It says where
+// those set the option that allows it who can.
+func refused(err error) error {
+	where := ""
+	if g, ok := errors.AsType[*webhook.GuardError](err); ok && g.Option != "" {
+		where = fmt.Sprintf(" (WebhookOptions.Guard.%s; in foremand, %s)", g.Option, guardFlags[g.Option])
+	}
+	return fmt.Errorf("%w: state_webhook_url: %w%s", ErrWebhookRefused, err, where)
 }
 
 func invalid(field, format string, args ...any) error {

@@ -3,6 +3,7 @@ package foreman_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -157,6 +158,28 @@ func TestDeleteKeepsPendingWebhooks(t *testing.T) {
 	for _, seq := range []string{"-1", "-2", "-3"} {
 		require.Equal(t, id.String()+seq, <-seen)
 	}
+}
+
+// Who is refused is told by which rule, and which option of whom allows it.
+func TestWebhookRefusalSaysWhatAllowsIt(t *testing.T) {
+	a := newAPI(t, newForeman(t, doNothing, foreman.Options{}))
+	for url, want := range map[string]string{
+		"http://10.1.2.3/": "state_webhook_url: webhook: address 10.1.2.3 refused: 10.0.0.0/8: private; " +
+			"to allow it, add it to GuardOptions.Prefixes, or the host to GuardOptions.Hosts " +
+			"(WebhookOptions.Guard.Prefixes; in foremand, -webhook-allow or -webhook-allow-hosts)",
+		"http://hooks.example.com:25/": "state_webhook_url: webhook: port 25 refused: below 1024 only 80 and 443 are for HTTP; " +
+			"to allow it, set GuardOptions.Ports (WebhookOptions.Guard.Ports; in foremand, -webhook-ports)",
+		"http://[fe80::1%25lo]/": "state_webhook_url: webhook: address fe80::1%lo refused: addresses with a zone belong to one link; no option allows it",
+		"gopher://127.0.0.1/":    "state_webhook_url: webhook: the scheme of the URL is neither https nor http: use one of these",
+	} {
+		r := a.post("/jobs", `{"model":"m","state_webhook_url":"`+url+`"}`).is(http.StatusUnprocessableEntity)
+		var p struct{ Type, Detail string }
+		require.NoError(t, json.Unmarshal(r.body, &p))
+		require.Equal(t, "webhook_refused", p.Type)
+		require.Equal(t, want, p.Detail)
+	}
+	_, err := foreman.New(doNothing, &foreman.Options{Dir: t.TempDir(), Webhook: foreman.WebhookOptions{Guard: webhook.GuardOptions{Hosts: []string{"*"}}}})
+	require.ErrorContains(t, err, "GuardOptions.Hosts")
 }
 
 func TestWebhookRefusedAtSubmit(t *testing.T) {
