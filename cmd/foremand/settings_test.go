@@ -59,9 +59,26 @@ func TestWebhookAllow(t *testing.T) {
 	a := post(t, p.url+"/jobs", body)
 	require.Equal(t, http.StatusUnprocessableEntity, a.status)
 	require.Contains(t, string(a.body), `"type":"webhook_refused"`)
+	require.Contains(t, string(a.body), "127.0.0.0/8: loopback")
+	require.Contains(t, string(a.body), "(WebhookOptions.Guard.Prefixes; in foremand, -webhook-allow or -webhook-allow-hosts)")
+	smtp := strings.Replace(body, "127.0.0.1:9000", "127.0.0.1:25", 1)
+	a = post(t, p.url+"/jobs", smtp)
+	require.Equal(t, http.StatusUnprocessableEntity, a.status)
+	require.Contains(t, string(a.body), "(WebhookOptions.Guard.Ports; in foremand, -webhook-ports)")
+
+	p = start(t, "-ollama", "127.0.0.1:1", "-webhook-allow", "127.0.0.0/8", "-webhook-ports", "25")
+	require.Equal(t, http.StatusAccepted, post(t, p.url+"/jobs", smtp).status)
+
+	p = start(t, "-ollama", "127.0.0.1:1", "-webhook-allow-hosts", "127.0.0.1")
+	require.Equal(t, http.StatusAccepted, post(t, p.url+"/jobs", body).status)
 
 	p = start(t, "-ollama", "127.0.0.1:1", "-webhook-allow", "127.0.0.0/8")
 	require.Equal(t, http.StatusAccepted, post(t, p.url+"/jobs", body).status)
+
+	own := strings.Replace(body, "http://127.0.0.1:9000", p.url, 1)
+	a = post(t, p.url+"/jobs", own)
+	require.Equal(t, http.StatusUnprocessableEntity, a.status)
+	require.Contains(t, string(a.body), "this program itself listens there; no option allows it")
 }
 
 func TestLogFormat(t *testing.T) {

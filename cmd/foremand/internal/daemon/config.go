@@ -2,12 +2,13 @@ package daemon
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/knadh/koanf/v2"
+
+	"github.com/foreman-go/foreman/webhook"
 )
 
 // config is what foremand has been told. The list of settings says what each field
@@ -21,7 +22,7 @@ type config struct {
 	slots          int
 	perSlot        int
 	webhookSecret  string
-	webhookAllow   []netip.Prefix
+	webhookGuard   webhook.GuardOptions
 	tokensFile     string
 	jobTTL         time.Duration // negative for ever
 	artifactTTL    time.Duration // negative for as long as the job

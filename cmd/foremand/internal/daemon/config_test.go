@@ -5,10 +5,13 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/foreman-go/foreman/webhook"
 )
 
 // inFile writes a config file and returns its path.
@@ -32,18 +35,26 @@ func TestLoadEverywhere(t *testing.T) {
 	want := &config{
 		addr: "localhost:1", data: "d", dataGiven: true, dev: true, ollama: "http://gpu:80/x",
 		slots: 2, perSlot: 3, webhookSecret: "012345",
-		webhookAllow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
-		tokensFile:   "t", jobTTL: -1, artifactTTL: time.Hour,
+		webhookGuard: webhook.GuardOptions{
+			Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+			Hosts:    []string{"hooks.internal", "*.corp.example"},
+			Ports:    []uint16{443, 8443},
+			NAT64:    []netip.Prefix{netip.MustParsePrefix("64:ff9b:1::/96")},
+		},
+		tokensFile: "t", jobTTL: -1, artifactTTL: time.Hour,
 		publicURL: "https://jobs.example.com/x", trustForwarded: true, logFormat: "json",
 	}
 	flags := []string{
 		"-addr", "localhost:1", "-data", "d", "-dev", "-ollama", "http://gpu:80/x", "-slots", "2", "-per-slot=3",
-		"-webhook-secret", "012345", "-webhook-allow", "10.0.0.0/8, ::1/128", "-tokens-file", "t",
+		"-webhook-secret", "012345", "-webhook-allow", "10.0.0.0/8, ::1/128",
+		"-webhook-allow-hosts", "hooks.internal, *.corp.example", "-webhook-ports", "443, 8443", "-webhook-nat64", "64:ff9b:1::/96", "-tokens-file", "t",
 		"-job-ttl", "0", "-artifact-ttl", "1h", "-public-url", "https://jobs.example.com/x/", "-trust-forwarded", "--log-format", "json",
 	}
 	variables := []string{
 		"FOREMAN_ADDR=localhost:1", "FOREMAN_DATA=d", "FOREMAN_DEV=true", "FOREMAN_OLLAMA=http://gpu:80/x", "FOREMAN_SLOTS=2", "FOREMAN_PER_SLOT=3",
-		"FOREMAN_WEBHOOK_SECRET=012345", "FOREMAN_WEBHOOK_ALLOW=10.0.0.0/8,::1/128", "FOREMAN_TOKENS_FILE=t",
+		"FOREMAN_WEBHOOK_SECRET=012345", "FOREMAN_WEBHOOK_ALLOW=10.0.0.0/8,::1/128",
+		"FOREMAN_WEBHOOK_ALLOW_HOSTS=hooks.internal,*.corp.example", "FOREMAN_WEBHOOK_PORTS=443,8443", "FOREMAN_WEBHOOK_NAT64=64:ff9b:1::/96",
+		"FOREMAN_TOKENS_FILE=t",
 		"FOREMAN_JOB_TTL=0", "FOREMAN_ARTIFACT_TTL=1h", "FOREMAN_PUBLIC_URL=https://jobs.example.com/x", "FOREMAN_TRUST_FORWARDED=1", "FOREMAN_LOG_FORMAT=json",
 	}
 	const file = `
@@ -55,6 +66,9 @@ slots: 2
 per-slot: 3
 webhook-secret: "012345"
 webhook-allow: [10.0.0.0/8, "::1/128"]
+webhook-allow-hosts: [hooks.internal, "*.corp.example"]
+webhook-ports: [443, 8443]
+webhook-nat64: ["64:ff9b:1::/96"]
 tokens-file: t
 job-ttl: 0
 artifact-ttl: 1h
@@ -82,6 +96,16 @@ log-format: json
 	t.Run("every setting is in this test", func(t *testing.T) {
 		require.Len(t, new(config).settings(nil), len(variables)+1, "all, and config")
 	})
+}
+
+// The document for operators has every setting, as it is called everywhere.
+func TestSettingsAreDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../../../docs/foremand.md")
+	require.NoError(t, err)
+	for _, s := range new(config).settings(nil) {
+		flag := strings.TrimSpace("-" + s.name + " " + s.value)
+		require.Contains(t, string(doc), "| `"+flag+"` | `"+variable(s.name)+"` |")
+	}
 }
 
 func TestLoadPrecedence(t *testing.T) {
@@ -144,6 +168,13 @@ func TestLoadErrors(t *testing.T) {
 		{name: "job-ttl below 0", args: []string{"-job-ttl", "-1h"}, want: "-job-ttl: must be a duration"},
 		{name: "log-format", args: []string{"-log-format", "xml"}, want: "-log-format: must be text or json"},
 		{name: "webhook-allow", args: []string{"-webhook-allow", "10.0.0.1"}, want: "-webhook-allow: must be ranges"},
+		{name: "webhook-allow-hosts", args: []string{"-webhook-allow-hosts", "a.example,https://b.example"}, want: "-webhook-allow-hosts: must be hosts"},
+		{name: "webhook-allow-hosts with an empty one", args: []string{"-webhook-allow-hosts", "a.example,"}, want: "-webhook-allow-hosts: must be hosts"},
+		{name: "webhook-ports", args: []string{"-webhook-ports", "443,https"}, want: `-webhook-ports: must be ports such as 443,8443, and has "https"`},
+		{name: "webhook-ports of 0", environ: []string{"FOREMAN_WEBHOOK_PORTS=0"}, want: "FOREMAN_WEBHOOK_PORTS: must be ports"},
+		{name: "webhook-ports that are text", file: "webhook-ports: [https]\n", want: "webhook-ports: must be a list of whole numbers"},
+		{name: "webhook-nat64", args: []string{"-webhook-nat64", "64:ff9b::/33"}, want: "-webhook-nat64: must be IPv6 prefixes"},
+		{name: "webhook-nat64 that is none", args: []string{"-webhook-nat64", "64:ff9b::"}, want: "-webhook-nat64: must be IPv6 prefixes"},
 		{name: "public-url", args: []string{"-public-url", "jobs.example.com"}, want: "-public-url: must be an http or https URL"},
 		{name: "public-url with a password", args: []string{"-public-url", "https://a:hush-hush@b"}, want: "-public-url: must be"},
 		{name: "ollama", args: []string{"-ollama", "ftp://gpu"}, want: "-ollama: "},
@@ -182,6 +213,8 @@ func TestLoadAccepts(t *testing.T) {
 		{"-addr", "0.0.0.0:8470", "-tokens-file", "t"},
 		{"-webhook-secret", "whsec_aGVsbG8="},
 		{"-webhook-secret", ""},
+		{"-webhook-allow", "", "-webhook-allow-hosts", "", "-webhook-ports", "", "-webhook-nat64", ""},
+		{"-config", inFile(t, "webhook-ports: 443\nwebhook-allow-hosts: hooks.internal\n")},
 	} {
 		_, err := load(args, nil)
 		require.NoError(t, err, args)

@@ -118,18 +118,64 @@ func toURL(to *string) func(string) error {
 	}
 }
 
+// parts are the entries of a list.
+func parts(v string) []string {
+	if v == "" {
+		return nil
+	}
+	all := strings.Split(v, ",")
+	for i := range all {
+		all[i] = strings.TrimSpace(all[i])
+	}
+	return all
+}
+
 func toPrefixes(to *[]netip.Prefix) func(string) error {
 	return func(v string) error {
 		*to = nil
-		if v == "" {
-			return nil
-		}
-		for part := range strings.SplitSeq(v, ",") {
-			p, err := netip.ParsePrefix(strings.TrimSpace(part))
+		for _, part := range parts(v) {
+			p, err := netip.ParsePrefix(part)
 			if err != nil {
 				return fmt.Errorf("must be ranges of addresses such as 10.0.0.0/8,::1/128, and has %q", part)
 			}
 			*to = append(*to, p)
+		}
+		return nil
+	}
+}
+
+func toNAT64(to *[]netip.Prefix) func(string) error {
+	return func(v string) error {
+		err := toPrefixes(to)(v)
+		if err == nil {
+			_, err = webhook.NewGuard(&webhook.GuardOptions{NAT64: *to})
+		}
+		if err != nil {
+			return fmt.Errorf("must be IPv6 prefixes of 32, 40, 48, 56, 64 or 96 bits such as 64:ff9b:1::/96, and is %q", v)
+		}
+		return nil
+	}
+}
+
+func toHosts(to *[]string) func(string) error {
+	return func(v string) error {
+		*to = parts(v)
+		if _, err := webhook.NewGuard(&webhook.GuardOptions{Hosts: *to}); err != nil {
+			return fmt.Errorf("must be hosts such as hooks.internal,*.corp.example without scheme and port, and is %q", v)
+		}
+		return nil
+	}
+}
+
+func toPorts(to *[]uint16) func(string) error {
+	return func(v string) error {
+		*to = nil
+		for _, part := range parts(v) {
+			n, err := strconv.ParseUint(part, 10, 16)
+			if err != nil || n == 0 {
+				return fmt.Errorf("must be ports such as 443,8443, and has %q", part)
+			}
+			*to = append(*to, uint16(n))
 		}
 		return nil
 	}

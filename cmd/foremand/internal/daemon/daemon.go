@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"runtime"
@@ -16,7 +17,6 @@ import (
 
 	"github.com/foreman-go/foreman"
 	"github.com/foreman-go/foreman/ollama"
-	"github.com/foreman-go/foreman/webhook"
 )
 
 // The exit codes.
@@ -106,6 +106,8 @@ func run(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
 		if dev, err = newTrial(c, stdout); err != nil {
 			return err
 		}
+	} else {
+		c.webhookGuard.Own = append(c.webhookGuard.Own, addrPort(ln.Addr())) // no webhook may submit jobs here
 	}
 	server, err := ollama.New(&ollama.Options{URL: c.ollama, Transport: dev.transport(), Logger: log})
 	if err != nil {
@@ -115,7 +117,7 @@ func run(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
 		Dir: c.data, Logger: log,
 		Slots: c.slots, PerSlot: c.perSlot,
 		JobTTL: c.jobTTL, ArtifactTTL: c.artifactTTL,
-		Webhook: foreman.WebhookOptions{Secret: c.webhookSecret, Guard: webhook.GuardOptions{Prefixes: c.webhookAllow}},
+		Webhook: foreman.WebhookOptions{Secret: c.webhookSecret, Guard: c.webhookGuard},
 		BaseURL: c.publicURL, TrustForwarded: c.trustForwarded,
 	})
 	if err != nil {
@@ -127,6 +129,9 @@ func run(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
 	dev.introduce(c, ln.Addr())
 	return serve(ctx, ln, routes(f, server, callers, dev), f, log)
 }
+
+// addrPort is where a TCP listener listens.
+func addrPort(addr net.Addr) netip.AddrPort { return addr.(*net.TCPAddr).AddrPort() }
 
 func newLogger(format string, w io.Writer) *slog.Logger {
 	if format == "json" {

@@ -26,7 +26,8 @@ type trial struct {
 }
 
 // newTrial fills in what the settings leave open, which is a data directory and a
-// secret, and lets webhooks go to this machine.
+// secret, and lets webhooks go to this machine, where its receiver is on its own
+// listener.
 func newTrial(c *config, stdout io.Writer) (*trial, error) {
 	if !c.dataGiven {
 		dir, err := os.MkdirTemp("", "foreman-dev-")
@@ -38,7 +39,7 @@ func newTrial(c *config, stdout io.Writer) (*trial, error) {
 	if c.webhookSecret == "" {
 		c.webhookSecret = rand.Text()
 	}
-	c.webhookAllow = append(c.webhookAllow,
+	c.webhookGuard.Prefixes = append(c.webhookGuard.Prefixes,
 		netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	out := &lines{w: stdout}
 	return &trial{stdout: out, receiver: &receiver{secret: c.webhookSecret, out: out}}, nil

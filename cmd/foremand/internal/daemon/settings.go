@@ -17,6 +17,7 @@ const (
 	number  kind = "a whole number"
 	boolean kind = "true or false"
 	list    kind = "a list of texts"
+	numbers kind = "a list of whole numbers"
 	span    kind = "a duration such as 72h, or 0"
 )
 
@@ -41,7 +42,10 @@ func (c *config) settings(environ []string) []setting {
 		{"slots", number, "N", "1", "models that are loaded at once", toNumber(&c.slots, 1, 256)},
 		{"per-slot", number, "N", "1", "jobs at once on a loaded model", toNumber(&c.perSlot, 1, 1024)},
 		{"webhook-secret", text, "SECRET", "", "signs webhooks; better in a variable or the file than in a flag", toSecret(&c.webhookSecret)},
-		{"webhook-allow", list, "CIDRS", "", "addresses beside public ones that webhooks may go to, such as 10.0.0.0/8,::1/128", toPrefixes(&c.webhookAllow)},
+		{"webhook-allow", list, "CIDRS", "", "addresses beside public ones that webhooks may go to, such as 10.0.0.0/8,::1/128", toPrefixes(&c.webhookGuard.Prefixes)},
+		{"webhook-allow-hosts", list, "HOSTS", "", "hosts that webhooks may go to wherever they are, such as hooks.internal,*.corp.example", toHosts(&c.webhookGuard.Hosts)},
+		{"webhook-ports", numbers, "PORTS", "", "the only ports that webhooks may go to; 80, 443 and from 1024 up without it", toPorts(&c.webhookGuard.Ports)},
+		{"webhook-nat64", list, "CIDRS", "", "NAT64 prefixes of the network; the IPv4 address inside is checked too", toNAT64(&c.webhookGuard.NAT64)},
 		{"tokens-file", text, "FILE", "", "who may use it: a line `name token` for each, and `name token admin`", toText(&c.tokensFile)},
 		{"job-ttl", span, "DURATION", "168h", "how long a job is kept once it has ended; 0 for ever", toTTL(&c.jobTTL)},
 		{"artifact-ttl", span, "DURATION", "72h", "how long its artifacts are; 0 for as long as the job", toTTL(&c.artifactTTL)},
@@ -64,24 +68,27 @@ func (s *setting) text(v any) (string, error) {
 			return strconv.FormatBool(v), nil
 		}
 	case int:
-		if s.kind == number || s.kind == span {
+		if s.kind == number || s.kind == numbers || s.kind == span {
 			return strconv.Itoa(v), nil
 		}
 	case []any:
-		if texts, ok := allText(v); ok && s.kind == list {
+		if texts, ok := allOf[string](v); ok && s.kind == list {
+			return strings.Join(texts, ","), nil
+		}
+		if texts, ok := allOf[int](v); ok && s.kind == numbers {
 			return strings.Join(texts, ","), nil
 		}
 	}
 	return "", fmt.Errorf("must be %s; what looks like something else in YAML needs quotes", s.kind)
 }
 
-func allText(values []any) (texts []string, ok bool) {
+// allOf returns values as text if all are of type T.
+func allOf[T any](values []any) (texts []string, ok bool) {
 	for _, v := range values {
-		s, ok := v.(string)
-		if !ok {
+		if _, ok := v.(T); !ok {
 			return nil, false
 		}
-		texts = append(texts, s)
+		texts = append(texts, fmt.Sprint(v))
 	}
 	return texts, true
 }
