@@ -76,7 +76,7 @@ func (f *Foreman) check(s *Spec) error {
 	}
 	if s.StateWebhookURL != "" {
 		if err := f.guard.CheckURL(s.StateWebhookURL); err != nil {
-			return refused(err)
+			return fmt.Errorf("%w: state_webhook_url: %w%s", ErrWebhookRefused, err, allowedWith(err))
 		}
 	} else if len(s.WebhookEvents) > 0 {
 		return invalid("webhook_events", "needs a state_webhook_url")
@@ -96,14 +96,13 @@ var guardFlags = map[string]string{
 	"Ports":    "-webhook-ports",
 }
 
-// refused is the error for a webhook URL that the guard has refused. It says where
-// those set the option that allows it who can.
-func refused(err error) error {
-	where := ""
+// allowedWith says where those set the option that allows what the guard has refused
+// who can.
+func allowedWith(err error) string {
 	if g, ok := errors.AsType[*webhook.GuardError](err); ok && g.Option != "" {
-		where = fmt.Sprintf(" (WebhookOptions.Guard.%s; in foremand, %s)", g.Option, guardFlags[g.Option])
+		return fmt.Sprintf(" (WebhookOptions.Guard.%s; in foremand, %s)", g.Option, guardFlags[g.Option])
 	}
-	return fmt.Errorf("%w: state_webhook_url: %w%s", ErrWebhookRefused, err, where)
+	return ""
 }
 
 func invalid(field, format string, args ...any) error {

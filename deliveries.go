@@ -138,7 +138,7 @@ func asDelivery(k *store.Delivery) Delivery {
 	return d
 }
 
-func (t *keptTry) attempt() DeliveryAttempt {
+func (t keptTry) attempt() DeliveryAttempt {
 	return DeliveryAttempt{
 		At: t.At, Duration: t.Duration, Phase: t.Phase, Address: t.Addr, Status: t.Status,
 		Fault: t.Fault, Error: t.Error, Response: t.Excerpt,

@@ -39,7 +39,7 @@ func decodeDeliveryLog(b []byte) deliveryLog {
 	return l
 }
 
-func (l *deliveryLog) add(begun time.Time, out *webhook.Outcome) {
+func tryOf(begun time.Time, out *webhook.Outcome) keptTry {
 	t := keptTry{
 		At: begun, Duration: out.Duration, Phase: out.Phase, Addr: out.Addr,
 		Status: out.Status, Fault: out.Fault, Excerpt: out.Excerpt,
@@ -47,7 +47,11 @@ func (l *deliveryLog) add(begun time.Time, out *webhook.Outcome) {
 	if out.Err != nil {
 		t.Error = out.Err.Error()
 	}
-	l.Attempts = append(l.Attempts, t)
+	return t
+}
+
+func (l *deliveryLog) add(begun time.Time, out *webhook.Outcome) {
+	l.Attempts = append(l.Attempts, tryOf(begun, out))
 	if over := len(l.Attempts) - maxTries; over > 0 {
 		l.Attempts = l.Attempts[over:]
 	}

@@ -24,6 +24,7 @@ type Foreman struct {
 	runs    runs
 	outbox  outbox
 	reaper  alarm
+	checks  chan struct{} // a token for each check of a webhook under way
 
 	backendLost chan struct{} // holds at most one token: an attempt could not reach it
 
@@ -69,6 +70,7 @@ func New(b Backend, o *Options) (*Foreman, error) {
 	f.runs.init()
 	f.outbox.init(f)
 	f.reaper.init()
+	f.checks = make(chan struct{}, checksAtOnce)
 	f.backendLost = make(chan struct{}, 1)
 	return f, nil
 }

@@ -14,11 +14,8 @@ import (
 // The text is checked once, by [strictjson.Check]; what follows only finds its way in
 // it. Names are compared byte by byte, which encoding/json does not do.
 func parseSpec(body []byte) (s Spec, err error) {
-	if err := strictjson.Check(body, maxInputLevels); err != nil {
-		return s, explain(ErrMalformed, "the body is not acceptable JSON: %v", err)
-	}
-	if bytes.TrimLeft(body, jsonSpace)[0] != '{' {
-		return s, explain(ErrMalformed, `the body must be a JSON object, such as {"model":"m","input":"..."}`)
+	if err := checkObject(body, `{"model":"m","input":"..."}`); err != nil {
+		return s, err
 	}
 	s.inputChecked = true
 	var rest remainder
@@ -57,6 +54,17 @@ func parseSpec(body []byte) (s Spec, err error) {
 			clip(string(unknown), 64))
 	}
 	return s, nil
+}
+
+// checkObject accepts the text of a JSON object.
+func checkObject(body []byte, example string) error {
+	if err := strictjson.Check(body, maxInputLevels); err != nil {
+		return explain(ErrMalformed, "the body is not acceptable JSON: %v", err)
+	}
+	if bytes.TrimLeft(body, jsonSpace)[0] != '{' {
+		return explain(ErrMalformed, "the body must be a JSON object, such as %s", example)
+	}
+	return nil
 }
 
 // set gives the spec a member of the body. own says that the member is about the job,

@@ -11,11 +11,12 @@ import (
 
 // links are where the handler answers about one job.
 type links struct {
-	Self      string `json:"self"`
-	Events    string `json:"events"`
-	Artifacts string `json:"artifacts"`
-	Cancel    string `json:"cancel"`
-	Retry     string `json:"retry"`
+	Self       string `json:"self"`
+	Events     string `json:"events"`
+	Artifacts  string `json:"artifacts"`
+	Deliveries string `json:"deliveries"`
+	Cancel     string `json:"cancel"`
+	Retry      string `json:"retry"`
 }
 
 // linksTo gives the links of a job below a base.
@@ -23,7 +24,7 @@ func linksTo(base string, id ulid.ULID) links {
 	self := jobURL(base, id)
 	return links{
 		Self: self, Events: self + "/events", Artifacts: self + "/artifacts",
-		Cancel: self + "/cancel", Retry: self + "/retry",
+		Deliveries: self + "/deliveries", Cancel: self + "/cancel", Retry: self + "/retry",
 	}
 }
 

@@ -1,0 +1,84 @@
+package foreman
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/webhook"
+)
+
+// Ping is the state in the body of what [Foreman.CheckWebhook] sends. No job has it.
+const Ping State = "ping"
+
+// WebhookCheck is what a check of a webhook URL has seen.
+type WebhookCheck struct {
+	URL string
+	// Refused is why the URL would not be accepted with a job; then nothing was sent.
+	Refused string
+	// Addresses are those of the host, and which of them may be dialed; none if an
+	// egress proxy looks names up, or there are none.
+	Addresses []WebhookAddress
+	// ID is the webhook-id of the ping, and Signed whether it had signatures.
+	ID     string
+	Signed bool
+	// Delivered says that the receiver has accepted the ping.
+	Delivered bool
+	// Attempt is how that went; nil if nothing was sent.
+	Attempt *DeliveryAttempt
+}
+
+// WebhookAddress is an address of a webhook's host.
+type WebhookAddress struct {
+	Address netip.Addr
+	Refused string // why it is not dialed; "" if it may be
+}
+
+// checksAtOnce bounds how many checks of webhooks go on at a time.
+const checksAtOnce = 4
+
+// CheckWebhook tries a webhook URL out: it looks the host up, applies the guard, and
+// sends one ping, signed as webhooks are, with the state "ping" and an id that no job
+// has. What it finds wrong with the URL or the receiver is in the WebhookCheck. Errors:
+// [ErrInvalid] without a URL, [ErrBusy] while four checks are under way, and the
+// context's.
+func (f *Foreman) CheckWebhook(ctx context.Context, url string) (*WebhookCheck, error) {
+	if url == "" {
+		return nil, invalid("url", "is required: give the webhook URL to check")
+	}
+	select {
+	case f.checks <- struct{}{}:
+		defer func() { <-f.checks }()
+	default:
+		return nil, fmt.Errorf("%w: %d webhooks are being checked", ErrBusy, checksAtOnce)
+	}
+	id := ulid.Make()
+	c := &WebhookCheck{URL: url, ID: "check_" + id.String(), Signed: f.o.Webhook.Secret != ""}
+	if err := f.guard.CheckURL(url); err != nil {
+		c.Refused = err.Error() + allowedWith(err)
+		return c, nil
+	}
+	found, _ := f.sender.Lookup(ctx, url) // the attempt tells what is wrong
+	for _, a := range found {
+		w := WebhookAddress{Address: a.Addr}
+		if a.Err != nil {
+			w.Refused = a.Err.Error() + allowedWith(a.Err)
+		}
+		c.Addresses = append(c.Addresses, w)
+	}
+	body, err := webhook.Event{JobID: id.String(), State: string(Ping), Timestamp: f.now()}.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	begun := f.now()
+	out := f.sender.Send(ctx, webhook.Message{URL: url, ID: c.ID, Body: body, Attempt: 1})
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.Delivered = out.Result == webhook.Delivered
+	try := tryOf(begun, &out).attempt()
+	c.Attempt = &try
+	return c, nil
+}
