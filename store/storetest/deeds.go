@@ -31,13 +31,22 @@ func notices(events []store.Event) []store.Delivery {
 
 func hasNotice(id ulid.ULID, seq uint64) bool { return (uint64(id[15])+seq)%2 == 0 }
 
-// attemptEnd is how an attempt at a delivery ends: some fail the first time.
+// attemptEnd is what an attempt at a delivery comes to: some fail the first time, some
+// are the last that the receiver wants of the record, and some are sent again after they
+// have ended. Later ones of a record that was stopped have no attempt.
 func attemptEnd(id ulid.ULID, seq uint64, attempt int) store.DeliveryState {
-	if attempt == 0 && (uint64(id[13])+seq)%3 == 0 {
+	switch {
+	case redelivered(id, seq):
+		return []store.DeliveryState{store.Superseded, store.Pending, store.Delivered}[min(attempt, 2)]
+	case attempt == 0 && (uint64(id[13])+seq)%3 == 0:
 		return store.Pending
+	case id[10]%8 == 0 && seq >= 2:
+		return store.Stopped
 	}
 	return store.Delivered
 }
+
+func redelivered(id ulid.ULID, seq uint64) bool { return id[10]%8 != 0 && (uint64(id[13])+seq)%5 == 0 }
 
 // nextState is how the work on a record ends: some is to be tried again.
 func nextState(h store.Head) store.State {
@@ -136,23 +145,38 @@ func (w *writer) send() (bool, error) {
 			return false, fmt.Errorf("delivery %d of %s has another body", d.Seq, d.ID)
 		}
 		batch = append(batch, settlement(d, attemptEnd(d.ID, d.Seq, d.Attempt)))
-		if err := w.say(line{What: lineSettling, ID: d.ID, Seq: d.Seq, Attempt: d.Attempt}); err != nil {
-			return false, err
+	}
+	return true, w.settle(batch)
+}
+
+// settle tells of what it settles before and after, and reopens what is to be sent again.
+func (w *writer) settle(batch []store.Settlement) error {
+	for _, s := range batch {
+		if err := w.say(line{What: lineSettling, ID: s.ID, Seq: s.Seq, Attempt: s.Attempt}); err != nil {
+			return err
 		}
 	}
 	errs, err := w.SettleDeliveries(w.ctx, batch)
 	if err != nil {
-		return false, err
+		return err
 	}
+	var again []store.Settlement
 	for i, s := range batch {
 		if errs[i] != nil {
-			continue // somebody else had it after the lease
+			continue // somebody else had it after the lease, or it went with its record
 		}
 		if err := w.say(line{What: lineSettled, ID: s.ID, Seq: s.Seq, Attempt: s.Attempt}); err != nil {
-			return false, err
+			return err
+		}
+		if redelivered(s.ID, s.Seq) && s.Attempt == 0 {
+			d := store.Delivery{ID: s.ID, Seq: s.Seq, Attempt: 1, Log: s.Log}
+			again = append(again, settlement(d, attemptEnd(s.ID, s.Seq, 1)))
 		}
 	}
-	return true, nil
+	if len(again) == 0 {
+		return nil
+	}
+	return w.settle(again)
 }
 
 func (w *writer) clean() (bool, error) {

@@ -26,6 +26,9 @@ func raceRules() []rule {
 		{"ClaimsAreDisjoint", raceClaims},
 		{"ClaimWhileInserting", raceClaimInsert},
 		{"DeliveriesAreDisjoint", raceDeliveries},
+		{"Reopen", raceReopen},
+		{"StopAgainstChange", raceStop},
+		{"SettleAnything", raceOutbox},
 		{"FeedMissesNothing", raceFeed},
 	}
 }

@@ -14,6 +14,7 @@ func reopenRules() []rule {
 		{"ClaimOrder", reopenClaims},
 		{"Keys", reopenKeys},
 		{"Deliveries", reopenDeliveries},
+		{"EveryDeliveryState", reopenStates},
 		{"FeedGoesOn", reopenFeed},
 		{"TimePassedWhileClosed", reopenTime},
 		{"Leases", reopenLeases},
@@ -107,6 +108,43 @@ func reopenDeliveries(f *fixture) {
 	}
 	f.reopen()
 	f.Empty(f.send(9))
+}
+
+// What was stopped stays so, for those to come too; what was reopened is in front; and
+// the number of those that are pending is known.
+func reopenStates(f *fixture) {
+	heads := f.insert(sending("endpoint", 2), sending("endpoint", 3), sending("endpoint", 2))
+	list := f.send(9)
+	f.Len(list, 3)
+	for _, d := range list {
+		f.settle(map[bool]store.DeliveryState{true: store.Stopped, false: store.Delivered}[d.ID == heads[0].ID], d)
+	}
+	f.remove(heads[2])
+	f.NoError(f.settled(untried(heads[1], 3, store.Superseded))[0])
+	f.NoError(f.settled(reopening(heads[1], 1, 1))[0])
+	for range 2 {
+		f.reopen()
+		f.Equal(3, f.backlog())
+		f.Equal([]store.DeliveryState{store.Stopped, store.Stopped}, f.states(heads[0]))
+		f.Equal([]store.DeliveryState{store.Pending, store.Pending, store.Superseded}, f.states(heads[1]))
+	}
+	f.notify(heads[0], 1)
+	f.notify(heads[1], 1)
+	f.reopen()
+	var got []place
+	for range 3 {
+		list := f.send(9)
+		for _, d := range list {
+			got = append(got, place{d.ID, d.Seq})
+		}
+		f.settle(store.Delivered, list...)
+		f.reopen()
+	}
+	f.ElementsMatch([]place{{heads[2].ID, 2}, {heads[1].ID, 1}, {heads[1].ID, 2}, {heads[1].ID, 4}}, got)
+	f.Zero(f.backlog())
+	f.NoError(f.settled(reopening(heads[0], 2, 0))[0])
+	f.reopen()
+	f.Equal(heads[0].ID, f.next(2).ID)
 }
 
 // A reader of the feed can go on where it was, even when all it has read is
