@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/foreman-go/foreman/store"
@@ -10,14 +11,17 @@ import (
 // ends the transaction.
 func (t *txn) settle(in *store.Settlement) (result, fatal error) {
 	key := seqKey(in.ID, in.Seq)
-	v := t.bucket(bucketDeliveries).Get(key)
-	if v == nil {
+	c := t.bucket(bucketDeliveries).Cursor()
+	k, v := c.Seek(key)
+	if !bytes.Equal(k, key) {
 		return store.ErrNotFound, nil
 	}
 	var d store.Delivery
 	if err := readDelivery(key, v, &d); err != nil {
 		return err, nil // this one's damage, and nobody else's
 	}
+	k, _ = c.Next()
+	followed := bytes.HasPrefix(k, in.ID[:])
 	if d.Attempt != in.Attempt {
 		return store.ErrStale, nil
 	}
@@ -45,6 +49,7 @@ func (t *txn) settle(in *store.Settlement) (result, fatal error) {
 		return nil, t.reopen(&d)
 	case d.State == store.Pending:
 		return nil, nil
+	case !followed:
 	case d.State == store.Stopped:
 		fatal = t.stopFollowing(&d)
 	case first:
