@@ -15,13 +15,15 @@
 //	User-Agent           foreman-webhook/1
 //	webhook-id           the same on every attempt at one event
 //	webhook-timestamp    when this attempt was made, in Unix seconds
-//	webhook-signature    v1,<base64 of HMAC-SHA256(key, id.timestamp.body)>
+//	webhook-signature    v1,<base64 of HMAC-SHA256(key, id.timestamp.body)>,
+//	                     once for each key, with spaces between
 //	X-Foreman-Signature  sha256=<hex of HMAC-SHA256(secret, body)>
 //
 // The last two are left out when there is no secret. The webhook-* headers are
 // those of Standard Webhooks (https://www.standardwebhooks.com), which has
 // libraries for most languages. X-Foreman-Signature has the form of GitHub's
-// X-Hub-Signature-256, and [VerifySignature] checks it.
+// X-Hub-Signature-256, and [VerifySignature] checks it. A [Verifier] checks the
+// former, and its Handler is the whole of a receiver but for what it does.
 //
 // A receiver accepts an event with any status from 200 to 299. It should do so
 // at once and work afterwards. Delivery is at least once: a receiver that saw
@@ -38,4 +40,12 @@
 // its receivers give their Standard Webhooks library "whsec_" followed by the
 // base64 of the secret. X-Foreman-Signature always uses the bytes of the whole
 // secret, with "whsec_" where it has it.
+//
+// To replace a secret without losing an event, give the new one as Secret and the
+// old one in OldSecrets of [SenderOptions], with a time by which every receiver
+// will know the new one. Until then webhook-signature has a signature with each,
+// the new one first, and a receiver accepts any that it can verify, as the
+// libraries of Standard Webhooks do. X-Foreman-Signature is never more than one
+// signature, with the new secret: who verifies it has to try both secrets, or
+// change at the same moment.
 package webhook

@@ -29,3 +29,11 @@ func (g *Guard) Control(ctx context.Context, network, address string, c syscall.
 
 // WithHost is what the DialContext of a Sender's dialer is wrapped in.
 var WithHost = withHost
+
+// Headers are those that an attempt made now has besides the ones that are the same
+// for all.
+func (s *Sender) Headers(id string, body []byte) http.Header {
+	h := make(http.Header)
+	s.signer.sign(h, id, time.Now(), body)
+	return h
+}

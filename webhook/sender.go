@@ -32,6 +32,9 @@ type SenderOptions struct {
 	// Secret signs the messages; see the package comment for its two forms.
 	// If it is "", they are not signed.
 	Secret string
+	// OldSecrets are those that Secret replaces, at most 10. Each that has not
+	// expired adds a signature to webhook-signature, behind that of Secret.
+	OldSecrets []OldSecret
 	// Timeout bounds one attempt, from name resolution to the last byte of
 	// the answer. If it is not positive, 15 s is used.
 	Timeout time.Duration
@@ -70,14 +73,15 @@ type Sender struct {
 	transport *http.Transport
 }
 
-// NewSender returns a Sender; o may be nil. It fails if the secret starts with
-// "whsec_" and is not base64 from there, and if the proxy is of a kind that it
+// NewSender returns a Sender; o may be nil. It fails if a secret starts with
+// "whsec_" and is not base64 from there, if the old secrets are more than 10, one
+// of them is empty, or there is no new one, and if the proxy is of a kind that it
 // cannot use. Close the Sender after use.
 func NewSender(o *SenderOptions) (*Sender, error) {
 	if o == nil {
 		o = &SenderOptions{}
 	}
-	sig, err := newSigner(o.Secret)
+	sig, err := newSigner(o.Secret, o.OldSecrets...)
 	if err != nil {
 		return nil, err
 	}

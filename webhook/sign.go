@@ -3,7 +3,6 @@ package webhook
 import (
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -15,7 +14,7 @@ import (
 
 const (
 	signaturePrefix = "sha256="
-	standardPrefix  = "whsec_" // of a Standard Webhooks secret
+	maxOldSecrets   = 10
 )
 
 // Sign returns the X-Foreman-Signature of body: "sha256=" and the HMAC-SHA256
@@ -23,7 +22,14 @@ const (
 // signature made with the secret "" proves nothing, and VerifySignature
 // refuses it.
 func Sign(body []byte, secret string) string {
-	return signaturePrefix + hex.EncodeToString(mac([]byte(secret), body))
+	return signaturePrefix + hex.EncodeToString(mac(secret, body))
+}
+
+// mac is for a key that is used once.
+func mac(secret string, body []byte) []byte {
+	h := hmac.New(sha256.New, []byte(secret))
+	h.Write(body)
+	return h.Sum(nil)
 }
 
 // VerifySignature reports whether signature, the value of the header
@@ -34,45 +40,69 @@ func Sign(body []byte, secret string) string {
 // was right.
 //
 // The signature covers no time, so an old request can be sent again by whoever
-// saw it. A receiver that minds remembers webhook-id, or verifies the
-// Standard Webhooks headers.
+// saw it. A receiver that minds uses a [Verifier].
 func VerifySignature(body []byte, signature, secret string) bool {
 	digits, ok := strings.CutPrefix(signature, signaturePrefix)
 	if !ok || secret == "" || len(digits) != hex.EncodedLen(sha256.Size) {
 		return false
 	}
 	sum, err := hex.DecodeString(digits)
-	return err == nil && hmac.Equal(sum, mac([]byte(secret), body))
+	return err == nil && hmac.Equal(sum, mac(secret, body))
+}
+
+// OldSecret is a secret that is being replaced: some receivers may know no
+// other yet.
+type OldSecret struct {
+	Secret  string
+	Expires time.Time // no attempt is signed with it from then on; the zero Time is never
 }
 
 // signer makes the headers that prove where a message comes from. The zero
 // value makes none that need a secret.
 type signer struct {
-	secret   string // the key of X-Foreman-Signature
-	standard []byte // the key of webhook-signature
+	plain    *key      // of X-Foreman-Signature
+	standard []signing // of webhook-signature, the primary one first
 }
 
-// newSigner fails if secret starts with whsec_ and the rest is not base64.
-func newSigner(secret string) (signer, error) {
-	encoded, ok := strings.CutPrefix(secret, standardPrefix)
-	if !ok {
-		return rawSigner(secret), nil
+// signing is a key for as long as it is used.
+type signing struct {
+	key     *key
+	expires time.Time // the zero Time is never
+}
+
+// newSigner fails if one of the secrets starts with whsec_ and does not go on in
+// base64, and if the old ones are too many, empty, or without a new one.
+func newSigner(secret string, old ...OldSecret) (signer, error) {
+	switch {
+	case len(old) > maxOldSecrets:
+		return signer{}, fmt.Errorf("webhook: %d old secrets are too many: keep the newest %d", len(old), maxOldSecrets)
+	case secret == "" && len(old) > 0:
+		return signer{}, errors.New("webhook: there are old secrets and no new one: set the secret that replaces them")
+	case secret == "":
+		return signer{}, nil
 	}
-	// The decoder skips line breaks. One at the end, from a file or a form,
-	// would be part of one key and not of the other.
-	if encoded == "" || strings.ContainsAny(encoded, "\r\n") {
-		return signer{}, errors.New("webhook: the secret has to be whsec_ and base64 on one line, with nothing around it")
-	}
-	key, err := base64.StdEncoding.DecodeString(encoded)
+	primary, err := standardKey("the secret", secret)
 	if err != nil {
-		return signer{}, fmt.Errorf("webhook: the secret starts with whsec_ but does not go on in base64 (RFC 4648 section 4, with padding): %w", err)
+		return signer{}, err
 	}
-	return signer{secret: secret, standard: key}, nil
+	s := signer{plain: newKey([]byte(secret)), standard: []signing{{key: primary}}}
+	for i, o := range old {
+		if o.Secret == "" {
+			return signer{}, fmt.Errorf("webhook: old secret %d is empty: leave it out", i+1)
+		}
+		k, err := standardKey(fmt.Sprintf("old secret %d", i+1), o.Secret)
+		if err != nil {
+			return signer{}, err
+		}
+		s.standard = append(s.standard, signing{k, o.Expires})
+	}
+	return s, nil
 }
 
 // rawSigner uses the bytes of secret, whatever they are, as both keys.
 func rawSigner(secret string) signer {
-	return signer{secret: secret, standard: []byte(secret)}
+	k := newKey([]byte(secret))
+	return signer{plain: k, standard: []signing{{key: k}}}
 }
 
 // sign sets the headers of one attempt, made at now, at sending body.
@@ -80,19 +110,39 @@ func (s signer) sign(h http.Header, id string, now time.Time, body []byte) {
 	timestamp := strconv.FormatInt(now.Unix(), 10)
 	h.Set("Webhook-Id", id)
 	h.Set("Webhook-Timestamp", timestamp)
-	if s.secret == "" {
+	if s.plain == nil {
 		return
 	}
-	sum := mac(s.standard, []byte(id+"."+timestamp+"."), body)
-	h.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(sum))
-	h.Set("X-Foreman-Signature", Sign(body, s.secret))
+	h.Set("X-Foreman-Signature", s.one(body))
+	h.Set("Webhook-Signature", s.list(head(id, timestamp), now, body))
 }
 
-// mac returns the HMAC-SHA256 of the parts, one after the other.
-func mac(key []byte, parts ...[]byte) []byte {
-	h := hmac.New(sha256.New, key)
-	for _, p := range parts {
-		h.Write(p)
+// one is the value of X-Foreman-Signature.
+func (s signer) one(body []byte) string {
+	var sum [sha256.Size]byte
+	out := make([]byte, 0, len(signaturePrefix)+hex.EncodedLen(sha256.Size))
+	return string(hex.AppendEncode(append(out, signaturePrefix...), s.plain.sum(sum[:0], body)))
+}
+
+// list is the value of webhook-signature.
+func (s signer) list(head []byte, now time.Time, body []byte) string {
+	const entry = len(standardVersion) + 44 + len(" ") // 44 are 32 bytes in base64
+	out := make([]byte, 0, len(s.standard)*entry)
+	for i, k := range s.standard {
+		if !k.expires.IsZero() && !now.Before(k.expires) {
+			continue
+		}
+		if i > 0 {
+			out = append(out, ' ')
+		}
+		out = k.key.standard(out, head, body)
 	}
-	return h.Sum(nil)
+	return string(out)
+}
+
+// head is what webhook-signature signs before the body.
+func head(id, timestamp string) []byte {
+	b := make([]byte, 0, len(id)+len(timestamp)+2)
+	b = append(append(b, id...), '.')
+	return append(append(b, timestamp...), '.')
 }
