@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -51,6 +52,58 @@ func ExampleVerifySignature() {
 	// 01JD3Z8W9K6T5QF2V7N4X1B0CG is done
 	// 200
 	// 401
+}
+
+// The whole of a receiver, but for what it does. While a secret is replaced it
+// knows both.
+func ExampleVerifier() {
+	v, err := webhook.NewVerifier(webhook.VerifierOptions{Secrets: []string{"the new secret", "the old secret"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	receiver := httptest.NewServer(v.Handler(func(_ context.Context, d webhook.Received) error {
+		fmt.Println(d.ID, "says that", d.Event.JobID, "is", d.Event.State)
+		return nil
+	}))
+	defer receiver.Close()
+
+	s, err := webhook.NewSender(&webhook.SenderOptions{
+		Secret: "the old secret", // it has not changed yet
+		Guard:  webhook.NewGuard(netip.MustParsePrefix("127.0.0.0/8")),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	out := s.Send(context.Background(), webhook.Message{
+		URL: receiver.URL, ID: "job-1_3", Body: []byte(`{"job_id":"job-1","state":"done"}`),
+	})
+	fmt.Println(out.Result, out.Status)
+	// Output:
+	// job-1_3 says that job-1 is done
+	// delivered 204
+}
+
+// A receiver that puts requests away as they come verifies them later, at the time
+// at which each was received.
+func ExampleVerifier_VerifyAt() {
+	v, err := webhook.NewVerifier(webhook.VerifierOptions{Secrets: []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	header := http.Header{
+		"Webhook-Id":        {"msg_p5jXN8AQM9LWM0D4loKWxJek"},
+		"Webhook-Timestamp": {"1614265330"},
+		"Webhook-Signature": {"v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="},
+	}
+	received := time.Unix(1614265333, 0)
+	fmt.Println(v.VerifyAt(received, header, []byte(`{"test": 2432232314}`)))
+	fmt.Println(errors.Is(v.VerifyAt(received, header, []byte(`{"test": 1}`)), webhook.ErrSignature))
+	fmt.Println(errors.Is(v.Verify(header, []byte(`{"test": 2432232314}`)), webhook.ErrTimestamp))
+	// Output:
+	// <nil>
+	// true
+	// true
 }
 
 // A program without Foreman tells a receiver about its own jobs.
