@@ -19,6 +19,7 @@ var arrows = map[string][]string{
 	"store/storetest":           {"store"},
 	"artifact":                  {},
 	"webhook":                   {},
+	"webhook/webhooktest":       {"webhook"},
 	"internal/strictjson":       {},
 	"internal/ollamatest":       {},
 	"ollama":                    {"."},
