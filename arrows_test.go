@@ -22,6 +22,7 @@ var arrows = map[string][]string{
 	"webhook/webhooktest":       {"webhook"},
 	"internal/strictjson":       {},
 	"internal/ollamatest":       {},
+	"internal/receivers":        {},
 	"ollama":                    {"."},
 	"cmd/foremand":              {"cmd/foremand/internal/..."},
 	"cmd/foremand/internal/...": {".", "store", "webhook", "ollama", "cmd/foremand/internal/..."},

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -26,7 +25,7 @@ const (
 
 func newSender(t *testing.T, o webhook.SenderOptions) *webhook.Sender {
 	t.Helper()
-	o.Guard = webhook.NewGuard(netip.MustParsePrefix("127.0.0.0/8"))
+	o.Guard = webhook.AllowAll()
 	s, err := webhook.NewSender(&o)
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
