@@ -1,19 +1,21 @@
 // Receiver is an endpoint for webhooks: it refuses what is not signed with the secret
-// that it shares with the sender, and tells events that it has seen from new ones.
+// that it shares with the sender, and keeps the newest state of each job in a file,
+// once, however often an event comes.
 package main
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
-	"sync"
+	"path/filepath"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/foreman-go/foreman"
 	"github.com/foreman-go/foreman/webhook"
@@ -21,39 +23,44 @@ import (
 
 const secret = "a secret of at least 24 random bytes"
 
-// receiver handles webhooks. A delivery may come more than once, with the same
-// webhook-id each time.
+// receiver keeps the last event of each job.
 type receiver struct {
-	mu   sync.Mutex
-	seen map[string]bool
-	done chan struct{} // closed at the terminal state
+	db   *bbolt.DB
+	done chan struct{} // has a value when a job has come to a terminal state
 }
 
-func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, 8<<20))
+var jobs = []byte("jobs")
+
+// keep puts an event down, unless it or a later one is there. That it was handled is
+// written in the transaction of its effect; here it is the same record.
+func (r *receiver) keep(_ context.Context, d webhook.Received) error {
+	var last webhook.Event
+	err := r.db.Update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucketIfNotExists(jobs)
+		if err != nil {
+			return err
+		}
+		id := []byte(d.Event.JobID)
+		if v := b.Get(id); v != nil {
+			if err := json.Unmarshal(v, &last); err != nil {
+				return err
+			}
+		}
+		if d.Event.Sequence <= last.Sequence {
+			return nil
+		}
+		return b.Put(id, d.Body)
+	})
 	if err != nil {
-		http.Error(w, "cannot read the body", http.StatusBadRequest)
-		return
+		return err // 500: it comes again
 	}
-	if !webhook.VerifySignature(body, req.Header.Get("X-Foreman-Signature"), secret) {
-		http.Error(w, "not signed by whom it should be", http.StatusUnauthorized)
-		return
-	}
-	var e webhook.Event
-	if err := json.Unmarshal(body, &e); err != nil {
-		http.Error(w, "not an event", http.StatusBadRequest)
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if id := req.Header.Get("webhook-id"); !r.seen[id] {
-		r.seen[id] = true
-		fmt.Printf("%d: %s\n", e.Sequence, e.State)
-		if e.State == string(foreman.Done) {
-			close(r.done)
+	if d.Event.Sequence > last.Sequence {
+		fmt.Printf("%d: %s\n", d.Event.Sequence, d.Event.State)
+		if d.Event.State == string(foreman.Done) {
+			r.done <- struct{}{}
 		}
 	}
-	w.WriteHeader(http.StatusNoContent) // any 2xx: it is ours now
+	return nil // 204: it is ours now
 }
 
 func main() {
@@ -63,15 +70,33 @@ func main() {
 }
 
 func run() error {
-	r := &receiver{seen: map[string]bool{}, done: make(chan struct{})}
+	dir, err := os.MkdirTemp("", "receiver-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	db, err := bbolt.Open(filepath.Join(dir, "jobs.db"), 0o600, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	r := &receiver{db: db, done: make(chan struct{}, 1)}
+
+	v, err := webhook.NewVerifier(webhook.VerifierOptions{Secrets: []string{secret}})
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/webhooks", v.Handler(r.keep))
+	srv := &http.Server{Handler: mux, ReadTimeout: 15 * time.Second}
+
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	srv := &http.Server{Handler: r, ReadHeaderTimeout: 10 * time.Second}
 	defer func() { _ = srv.Close() }()
 	go func() { _ = srv.Serve(listener) }()
-	return send("http://"+listener.Addr().String(), r.done)
+	return send("http://"+listener.Addr().String()+"/webhooks", r.done)
 }
 
 // send is the other side: a Foreman with one job that does nothing.

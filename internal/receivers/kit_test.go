@@ -39,27 +39,31 @@ type delivery struct {
 	github   bool // whether X-Foreman-Signature is right
 }
 
-// shared is the secret as a library of Standard Webhooks takes it.
-func (d *delivery) shared() string {
-	if strings.HasPrefix(d.secret, "whsec_") {
-		return d.secret
+// shared is a secret as a library of Standard Webhooks takes it.
+func shared(secret string) string {
+	if strings.HasPrefix(secret, "whsec_") {
+		return secret
 	}
-	return "whsec_" + base64.StdEncoding.EncodeToString([]byte(d.secret))
+	return "whsec_" + base64.StdEncoding.EncodeToString([]byte(secret))
+}
+
+// capture returns a request as a Sender has made it.
+func capture(t *testing.T, o webhook.SenderOptions) *webhooktest.Delivery {
+	t.Helper()
+	r := webhooktest.NewReceiver(t, nil)
+	require.Equal(t, webhook.Delivered, newSender(t, o).Send(t.Context(), message(t, r.URL())).Result)
+	return &r.Deliveries()[0]
 }
 
 // deliveries are requests that a Sender has made, and what else may come.
 func deliveries(t *testing.T) map[string]delivery {
 	t.Helper()
-	send := func(secret string, old ...webhook.OldSecret) *webhooktest.Delivery {
-		r := webhooktest.NewReceiver(t, nil)
-		s := newSender(t, webhook.SenderOptions{Secret: secret, OldSecrets: old})
-		require.Equal(t, webhook.Delivered, s.Send(t.Context(), message(t, r.URL())).Result)
-		return &r.Deliveries()[0]
-	}
-	one := send(plainSecret)
-	standard := send(standardSecret)
-	both := send(standardSecret, webhook.OldSecret{Secret: plainSecret, Expires: time.Now().Add(time.Hour)})
-	after := send(standardSecret, webhook.OldSecret{Secret: plainSecret, Expires: time.Now()})
+	one := capture(t, webhook.SenderOptions{Secret: plainSecret})
+	standard := capture(t, webhook.SenderOptions{Secret: standardSecret})
+	old := webhook.OldSecret{Secret: plainSecret, Expires: time.Now().Add(time.Hour)}
+	both := capture(t, webhook.SenderOptions{Secret: standardSecret, OldSecrets: []webhook.OldSecret{old}})
+	old.Expires = time.Now()
+	after := capture(t, webhook.SenderOptions{Secret: standardSecret, OldSecrets: []webhook.OldSecret{old}})
 	return map[string]delivery{
 		"any secret":                      {one.Header, one.Body, plainSecret, true, true},
 		"secret of Standard Webhooks":     {standard.Header, standard.Body, standardSecret, true, true},
@@ -69,10 +73,10 @@ func deliveries(t *testing.T) map[string]delivery {
 		"after rotation, old secret":      {after.Header, after.Body, plainSecret, false, false},
 		"another secret":                  {one.Header, one.Body, "another secret", false, false},
 		"changed body":                    {one.Header, append(one.Body[:len(one.Body):len(one.Body)], ' '), plainSecret, false, false},
-		"not signed":                      {send("").Header, one.Body, plainSecret, false, false},
-		"290 s old":                       {aged(t, one, 290*time.Second), one.Body, plainSecret, true, true},
-		"301 s old":                       {aged(t, one, 301*time.Second), one.Body, plainSecret, false, true},
-		"400 s in the future":             {aged(t, one, -400*time.Second), one.Body, plainSecret, false, true},
+		"not signed":                      {capture(t, webhook.SenderOptions{}).Header, one.Body, plainSecret, false, false},
+		"290 s old":                       {aged(t, plainSecret, one, 290*time.Second), one.Body, plainSecret, true, true},
+		"301 s old":                       {aged(t, plainSecret, one, 301*time.Second), one.Body, plainSecret, false, true},
+		"400 s in the future":             {aged(t, plainSecret, one, -400*time.Second), one.Body, plainSecret, false, true},
 		"signed by another, and by us":    {beside(one.Header, "v1,AAAA "+one.Header.Get("webhook-signature")), one.Body, plainSecret, true, true},
 		"signed by another, asymmetric":   {beside(one.Header, "v1a,AAAA "+one.Header.Get("webhook-signature")), one.Body, plainSecret, true, true},
 		"signed in a version that is not": {beside(one.Header, "v9,AAAA"), one.Body, plainSecret, false, true},
@@ -81,9 +85,9 @@ func deliveries(t *testing.T) map[string]delivery {
 
 // aged returns the header that d had if it had been sent earlier: the signature is
 // right, and made by another's library.
-func aged(t *testing.T, d *webhooktest.Delivery, age time.Duration) http.Header {
+func aged(t *testing.T, secret string, d *webhooktest.Delivery, age time.Duration) http.Header {
 	t.Helper()
-	wh, err := svix.NewWebhookRaw([]byte(plainSecret))
+	wh, err := svix.NewWebhook(shared(secret))
 	require.NoError(t, err)
 	at := time.Now().Add(-age)
 	signature, err := wh.Sign(d.ID(), at, d.Body)

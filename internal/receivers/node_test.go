@@ -40,7 +40,7 @@ func TestNodeLibraries(t *testing.T) {
 			headers[strings.ToLower(k)] = d.header.Get(k) // as node:http has them
 		}
 		for _, library := range []string{"standardwebhooks", "svix", "octokit"} {
-			l := line{Library: library, Secret: d.shared(), Headers: headers, Body: d.body}
+			l := line{Library: library, Secret: shared(d.secret), Headers: headers, Body: d.body}
 			ok := d.standard
 			if library == "octokit" {
 				l.Secret, ok = d.secret, d.github
