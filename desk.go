@@ -249,19 +249,30 @@ func (f *Foreman) startOf(r store.Record) (entry, store.Change) {
 			}
 		}
 	}
-	e, headErr := fromHead(r.Head)
-	if headErr != nil {
-		e = entry{head: r.Head, Job: Job{ID: r.ID, State: Queued, Sequence: r.Seq, Spec: Spec{Model: r.Kind}}}
-	}
-	l := e.life()
-	l.err = &Error{Type: Interrupted, Message: clip("the job cannot be read: "+err.Error(), maxMessage), Attempt: l.attempt}
-	l = l.finish(Failed, now, f.terms(&e.Spec)).forgetArtifacts()
-	c, err := e.become(l, now, nil)
+	return e, f.unreadable(r.Head, err)
+}
+
+// unreadable is the change that fails a job of which no more than its head can be read,
+// if that. One that has ended has nothing to do any more but to expire.
+func (f *Foreman) unreadable(h store.Head, cause error) store.Change {
+	e, err := fromHead(h)
 	if err != nil {
-		c = store.Change{Head: r.Head} // as it was: it can be looked at, and deleted by hand
+		e = entry{head: h, Job: Job{
+			ID: h.ID, State: State(h.State), Attempt: h.Attempt, Sequence: h.Seq, Spec: Spec{Model: h.Kind},
+			StartedAt: h.Started, FinishedAt: h.Finished, ExpiresAt: h.Expires,
+		}}
+	}
+	now, l := f.now(), e.life()
+	if !l.state.Terminal() {
+		l.err = &Error{Type: Interrupted, Message: clip("the job cannot be read: "+cause.Error(), maxMessage), Attempt: l.attempt}
+		l = l.finish(Failed, now, f.terms(&e.Spec))
+	}
+	c, err := e.become(l.forgetArtifacts(), now, nil)
+	if err != nil {
+		c = store.Change{Head: h} // as it was: it can be looked at, and deleted by hand
 		c.Head.State = store.State(Failed)
 	}
-	return e, c
+	return c
 }
 
 // next waits for an attempt to begin. It is nil when the drain has begun.

@@ -70,28 +70,31 @@ func TestALostLease(t *testing.T) {
 	})
 }
 
+// claimAndDie takes a job as a process does that is killed then.
+func claimAndDie(t *testing.T, s store.Store) {
+	t.Helper()
+	records, err := s.Claim(t.Context(), store.Claim{Worker: "dead", Lane: "m", Limit: 1, Lease: time.Second},
+		func(r store.Record) store.Change {
+			r.State, r.Attempt, r.Seq = store.Working, r.Attempt+1, r.Seq+1
+			return store.Change{Head: r.Head, Events: []store.Event{{Seq: r.Seq, Data: []byte(`{"state":"working","attempt":1}`)}}}
+		})
+	require.NoError(t, err)
+	require.Len(t, records, 1)
+}
+
 func TestAJobThatKillsItsProcessIsNotTriedForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := openStore(t)
-		claim := func() []store.Record {
-			records, err := shared.Claim(t.Context(), store.Claim{Worker: "dead", Lane: "m", Limit: 1, Lease: time.Second},
-				func(r store.Record) store.Change {
-					r.State, r.Attempt, r.Seq = store.Working, r.Attempt+1, r.Seq+1
-					return store.Change{Head: r.Head, Events: []store.Event{{Seq: r.Seq, Data: []byte(`{"state":"working","attempt":1}`)}}}
-				})
-			require.NoError(t, err)
-			return records
-		}
 		g := newGate()
 		f := newForeman(t, g, foreman.Options{Store: shared, Dir: t.TempDir()})
 		id := submit(t, f, foreman.Spec{MaxAttempts: 2})
-		require.Len(t, claim(), 1)
+		claimAndDie(t, shared)
 		time.Sleep(2 * time.Second)
 		stop := start(t, f)
 		require.Equal(t, 2, (<-g.began).Attempt)
 		stop() // gives it back
 		require.Equal(t, foreman.Interrupted, status(t, f, id).Error.Type)
-		require.Len(t, claim(), 1)
+		claimAndDie(t, shared)
 		time.Sleep(2 * time.Second)
 		start(t, f)
 		j := await(t, f, id)

@@ -22,15 +22,20 @@ const (
 // long ago.
 func (f *Foreman) reap(ctx context.Context) {
 	for ctx.Err() == nil {
-		next := f.now().Add(f.o.Lease / 2) // other processes do not wake this one
-		more := false
+		now := f.now()
+		next := now.Add(f.o.Lease / 2) // other processes do not wake this one
+		handled, more := 0, false
 		up, err := f.o.Store.Upcoming(ctx)
 		if err == nil {
 			next = earlier(up.Deadline, next)
-			more, err = f.reapOnce(ctx)
+			handled, more, err = f.reapOnce(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
 			f.o.Logger.Error("cannot look after overdue jobs; trying again", "error", err)
+			next = f.now().Add(time.Second)
+		} else if handled == 0 && !next.After(now) {
+			// What is overdue is not to be handled, or cannot be read, and hides
+			// what will be: look again soon.
 			next = f.now().Add(time.Second)
 		}
 		if !more {
@@ -41,14 +46,13 @@ func (f *Foreman) reap(ctx context.Context) {
 }
 
 // reapOnce handles one batch. more says that there may be another.
-func (f *Foreman) reapOnce(ctx context.Context) (more bool, err error) {
+func (f *Foreman) reapOnce(ctx context.Context) (handled int, more bool, err error) {
 	heads, err := f.o.Store.Overdue(ctx, reapBatch)
 	if err != nil {
-		return false, fmt.Errorf("overdue: %w", err)
+		return 0, false, fmt.Errorf("overdue: %w", err)
 	}
 	var expired []*entry
 	var failed error // of one record, which must not keep those behind it waiting
-	handled := 0
 	for _, h := range heads {
 		if a := f.runs.get(h.ID); a != nil && h.State == store.Working && h.Worker == f.runs.worker {
 			continue // of this very process: the heartbeat is late, and will come
@@ -67,6 +71,9 @@ func (f *Foreman) reapOnce(ctx context.Context) (more bool, err error) {
 			continue
 		}
 		_, _, err := f.update(ctx, h.ID, f.overdue)
+		if errors.Is(err, store.ErrDamaged) {
+			err = f.giveUp(ctx, h, err)
+		}
 		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrState) {
 			failed = err
 		}
@@ -74,7 +81,25 @@ func (f *Foreman) reapOnce(ctx context.Context) (more bool, err error) {
 	if err := f.prune(ctx, expired); err != nil {
 		failed = err
 	}
-	return failed == nil && len(heads) == reapBatch && handled > 0, failed
+	return handled, failed == nil && len(heads) == reapBatch && handled > 0, failed
+}
+
+// giveUp is what becomes of a job that is overdue and cannot be read: it would be
+// overdue for ever.
+func (f *Foreman) giveUp(ctx context.Context, h store.Head, cause error) error {
+	results, err := f.o.Store.Apply(ctx, []store.Change{f.unreadable(h, cause)})
+	if err == nil {
+		err = results[0].Err
+	}
+	switch {
+	case errors.Is(err, store.ErrStale):
+		return nil // somebody else was quicker
+	case err != nil:
+		return fmt.Errorf("job %s: %w", h.ID, fromStore(err))
+	}
+	f.o.Logger.Error("an overdue job cannot be read and is given up", "job", h.ID, "error", cause)
+	f.changed(results[0].Head, nil)
+	return nil
 }
 
 // overdue is the life that follows when the deadline of a job has passed.

@@ -1,0 +1,56 @@
+package foreman_test
+
+import (
+	"context"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
+)
+
+// spied is a store that tells of calls, and lets them wait. Those that are nil it does
+// not tell of.
+type spied struct {
+	store.Store
+	got      func(ulid.ULID) error // after Get, which fails if it does
+	changing func([]store.Change)  // before Apply
+	reading  func()                // before Events
+	overdue  func()                // before Overdue
+	settling func()                // before SettleDeliveries
+}
+
+func (s *spied) Get(ctx context.Context, id ulid.ULID) (store.Record, error) {
+	r, err := s.Store.Get(ctx, id)
+	if err == nil && s.got != nil {
+		err = s.got(id)
+	}
+	return r, err
+}
+
+func (s *spied) Apply(ctx context.Context, changes []store.Change) ([]store.Result, error) {
+	if s.changing != nil {
+		s.changing(changes)
+	}
+	return s.Store.Apply(ctx, changes)
+}
+
+func (s *spied) Events(ctx context.Context, id ulid.ULID, after uint64, limit int) ([]store.Event, error) {
+	if s.reading != nil {
+		s.reading()
+	}
+	return s.Store.Events(ctx, id, after, limit)
+}
+
+func (s *spied) Overdue(ctx context.Context, limit int) ([]store.Head, error) {
+	if s.overdue != nil {
+		s.overdue()
+	}
+	return s.Store.Overdue(ctx, limit)
+}
+
+func (s *spied) SettleDeliveries(ctx context.Context, in []store.Settlement) ([]error, error) {
+	if s.settling != nil {
+		s.settling()
+	}
+	return s.Store.SettleDeliveries(ctx, in)
+}
