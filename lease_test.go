@@ -71,7 +71,7 @@ func TestALostLease(t *testing.T) {
 }
 
 // claimAndDie takes a job as a process does that is killed then.
-func claimAndDie(t *testing.T, s store.Store) {
+func claimAndDie(t *testing.T, s store.Store) store.Record {
 	t.Helper()
 	records, err := s.Claim(t.Context(), store.Claim{Worker: "dead", Lane: "m", Limit: 1, Lease: time.Second},
 		func(r store.Record) store.Change {
@@ -80,6 +80,7 @@ func claimAndDie(t *testing.T, s store.Store) {
 		})
 	require.NoError(t, err)
 	require.Len(t, records, 1)
+	return records[0]
 }
 
 func TestAJobThatKillsItsProcessIsNotTriedForEver(t *testing.T) {

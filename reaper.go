@@ -160,14 +160,16 @@ func (f *Foreman) sweep(ctx context.Context) {
 		if err != nil {
 			return false, nil //nolint:nilerr // what is not named for a job belongs to none
 		}
-		if f.runs.get(id) != nil {
-			return true, nil
+		if a := f.runs.get(id); a != nil {
+			return a.task.run == run, nil // not what an attempt before it has left
 		}
 		e, err := f.entry(ctx, id)
-		if errors.Is(err, ErrNotFound) {
+		switch {
+		case errors.Is(err, ErrNotFound):
 			return false, nil
-		}
-		if err != nil {
+		case errors.Is(err, store.ErrDamaged):
+			return true, nil // perhaps all that is left of it
+		case err != nil:
 			return false, err
 		}
 		if e.State == Working && e.head.Deadline.After(f.now()) {
