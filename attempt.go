@@ -204,23 +204,25 @@ func (a *attempt) ref() store.Ref {
 // attempt's, somebody has asked for it to stop; if not, the lease was lost. It
 // reports whether the record is still the attempt's.
 func (a *attempt) moved(h store.Head) bool {
-	e, err := fromHead(h)
-	if err != nil || e.State != Working || h.Worker != a.f.runs.worker || h.Attempt != a.number {
-		a.stop(errLeaseLost)
-		return false
-	}
 	a.mu.Lock()
-	if e.version < a.entry.head.Version {
+	if h.Version < a.entry.head.Version {
 		a.mu.Unlock()
 		return true // no news: the attempt has been told of what came later
 	}
-	e.Spec = a.entry.Spec
-	a.entry = e
+	e, err := fromHead(h)
+	mine := err == nil && e.State == Working && h.Worker == a.f.runs.worker && h.Attempt == a.number
+	if mine {
+		e.Spec = a.entry.Spec
+		a.entry = e
+	}
 	a.mu.Unlock()
-	if !e.CancelRequestedAt.IsZero() {
+	switch {
+	case !mine:
+		a.stop(errLeaseLost)
+	case !e.CancelRequestedAt.IsZero():
 		a.stop(errCancelRequested)
 	}
-	return true
+	return mine
 }
 
 // onHardStop ends a call of Do when Run must end, until the returned function is

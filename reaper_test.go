@@ -113,7 +113,7 @@ func TestTheReaperGoesPastWhatTheStoreFailsOn(t *testing.T) {
 		s := &spied{
 			Store:   openStore(t),
 			overdue: func() { looked.Add(1) },
-			got: func(id ulid.ULID) error {
+			got: func(_ context.Context, id ulid.ULID) error {
 				if id == failing && broken.Load() {
 					return errors.New("a bad sector")
 				}

@@ -2,6 +2,7 @@ package foreman_test
 
 import (
 	"context"
+	"sync"
 
 	"github.com/oklog/ulid/v2"
 
@@ -12,17 +13,17 @@ import (
 // not tell of.
 type spied struct {
 	store.Store
-	got      func(ulid.ULID) error // after Get, which fails if it does
-	changing func([]store.Change)  // before Apply
-	reading  func()                // before Events
-	overdue  func()                // before Overdue
-	settling func()                // before SettleDeliveries
+	got      func(context.Context, ulid.ULID) error // after Get, which fails if it does
+	changing func([]store.Change)                   // before Apply
+	reading  func()                                 // before Events
+	overdue  func()                                 // before Overdue
+	settling func()                                 // before SettleDeliveries
 }
 
 func (s *spied) Get(ctx context.Context, id ulid.ULID) (store.Record, error) {
 	r, err := s.Store.Get(ctx, id)
 	if err == nil && s.got != nil {
-		err = s.got(id)
+		err = s.got(ctx, id)
 	}
 	return r, err
 }
@@ -53,4 +54,11 @@ func (s *spied) SettleDeliveries(ctx context.Context, in []store.Settlement) ([]
 		s.settling()
 	}
 	return s.Store.SettleDeliveries(ctx, in)
+}
+
+// latch is a channel to wait at, and what opens it, once: at the latest when the test
+// gives up, so that its Foreman can end.
+func latch() (shut <-chan struct{}, open func()) {
+	c := make(chan struct{})
+	return c, sync.OnceFunc(func() { close(c) })
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -75,15 +74,16 @@ func testSweepAfterACrash(t *testing.T, sweptWhen string) {
 	s, err = bolt.Open(file, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	sweep, look, swept := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	look, letLook := latch()
+	defer letLook()
+	sweep, letSweep := latch()
+	defer letSweep()
+	swept := make(chan error, 1)
 	f = newForeman(t, b, foreman.Options{
 		Store:     &spied{Store: s, overdue: func() { <-look }},
 		Artifacts: &lateSweep{Store: dir, until: sweep, swept: swept},
 	})
 	start(t, f)
-	letLook, letSweep := sync.OnceFunc(func() { close(look) }), sync.OnceFunc(func() { close(sweep) })
-	defer letLook()
-	defer letSweep()
 	over := func() {
 		letSweep()
 		require.NoError(t, <-swept, "though there is a job that cannot be read")
