@@ -53,7 +53,7 @@ func New(b Backend, o *Options) (*Foreman, error) {
 		return nil, fmt.Errorf("foreman: %w", err)
 	}
 	f.sender, err = webhook.NewSender(&webhook.SenderOptions{
-		Secret: f.o.Webhook.Secret, Timeout: f.o.Webhook.Timeout, Guard: f.guard,
+		Secret: f.o.Webhook.Secret, OldSecrets: f.o.Webhook.OldSecrets, Timeout: f.o.Webhook.Timeout, Guard: f.guard,
 		Proxy: f.o.Webhook.Proxy, RootCAs: f.o.Webhook.RootCAs, Certificates: f.o.Webhook.Certificates,
 	})
 	if err != nil {

@@ -98,6 +98,9 @@ type Options struct {
 type WebhookOptions struct {
 	// Secret signs every webhook. If Secret is empty, none is signed.
 	Secret string
+	// OldSecrets sign every webhook too, each until it expires, while receivers change
+	// from them to Secret. If OldSecrets is empty, there are none.
+	OldSecrets []webhook.OldSecret
 	// Guard says what webhooks may reach, when a URL is handed in and again on
 	// every attempt. If Guard is empty, only public addresses are reached.
 	Guard webhook.GuardOptions
