@@ -209,7 +209,7 @@ type DeliveryClaim struct {
 type Upcoming struct {
 	Run      time.Time // a queued record becomes due that is not due yet
 	Deadline time.Time // a deadline passes
-	Delivery time.Time // a delivery becomes due; those hidden by a lease do not count
+	Delivery time.Time // a delivery becomes due that is not due yet and is the earliest pending one of its record
 }
 
 // Lane summarises the records of one lane that are ready to be claimed.

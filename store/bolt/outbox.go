@@ -15,17 +15,16 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c store.DeliveryClaim) ([]s
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	var due bool
-	err := s.view(func(t *txn) error {
-		k, _ := t.bucket(bucketUnsent).Cursor().First()
-		due = k != nil && !timeAt(k).After(t.now)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	if due {
-		if err := s.write(ctx, (*txn).promoteDeliveries); err != nil {
+	for due := true; due; {
+		err := s.view(func(t *txn) error {
+			k, _ := t.bucket(bucketUnsent).Cursor().First()
+			due = k != nil && !timeAt(k).After(t.now)
+			return nil
+		})
+		if err == nil && due {
+			err = s.write(ctx, (*txn).promoteDeliveries)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -34,7 +33,7 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c store.DeliveryClaim) ([]s
 	s.leases.mu.Lock()
 	defer s.leases.mu.Unlock()
 	var out []store.Delivery
-	err = s.view(func(t *txn) error {
+	err := s.view(func(t *txn) error {
 		s.leases.expire(t.now)
 		t.claimDeliveries(&c, &out)
 		return nil
@@ -116,31 +115,12 @@ func after(prefix []byte) []byte {
 	return b
 }
 
-// nextDelivery is when a delivery that is not hidden becomes due. The leases' mu
-// is held.
+// nextDelivery is when a delivery becomes due that is not due yet.
 func (t *txn) nextDelivery() time.Time {
-	var next time.Time
-	t.store.leases.expire(t.now)
-	c := t.bucket(bucketSendable).Cursor()
-	for k, _ := c.First(); k != nil && next.IsZero(); {
-		endpoint, _ := cutName(k)
-		following := after(k[:2+len(endpoint)])
-		t.unhidden(string(endpoint), func(key []byte) bool {
-			var d store.Delivery
-			if err := readDelivery(key, t.bucket(bucketDeliveries).Get(key), &d); err != nil {
-				return true
-			}
-			if next = d.Due; next.IsZero() {
-				next = t.now // zero would be never
-			}
-			return false
-		})
-		k, _ = c.Seek(following)
+	if k, _ := t.bucket(bucketUnsent).Cursor().Seek(appendTime(nil, t.now.Add(time.Microsecond))); k != nil {
+		return timeAt(k)
 	}
-	if k, _ := t.bucket(bucketUnsent).Cursor().First(); k != nil {
-		next = earliest(next, timeAt(k))
-	}
-	return next
+	return time.Time{}
 }
 
 // SettleDeliveries implements [store.Outbox].

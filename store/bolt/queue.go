@@ -237,8 +237,6 @@ func (s *Store) Upcoming(ctx context.Context) (store.Upcoming, error) {
 	if err := ctx.Err(); err != nil {
 		return u, err
 	}
-	s.leases.mu.Lock()
-	defer s.leases.mu.Unlock()
 	err := s.view(func(t *txn) error {
 		if k, _ := t.bucket(bucketDelayed).Cursor().Seek(appendTime(nil, t.now.Add(time.Microsecond))); k != nil {
 			u.Run = timeAt(k)

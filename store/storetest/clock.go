@@ -146,10 +146,11 @@ func upcomingDelivery(f *fixture) {
 
 	at := now().Add(90 * time.Minute)
 	again := in(-1)
+	f.Equal(store.Upcoming{Delivery: due(soon)}, f.upcoming(), "one that is due already is not to come")
 	d := f.send(10)
 	f.Len(d, 1)
 	f.Equal(again, d[0].ID)
-	f.Equal(store.Upcoming{Delivery: due(soon)}, f.upcoming(), "hidden by a lease")
+	f.Equal(store.Upcoming{Delivery: due(soon)}, f.upcoming(), "nor is one under way")
 	s := settlement(d[0], store.Pending)
 	s.Due = at
 	f.NoError(f.settled(s)[0])
