@@ -264,7 +264,9 @@ func TestGuardMixedAnswer(t *testing.T) {
 		"both kinds":   {webhook.GuardOptions{}, "::1 fd00:ec2::254 93.184.216.34", []string{"::1", "fd00:ec2::254"}, "93.184.216.34"},
 		"one opened": {
 			webhook.GuardOptions{Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}},
-			"127.0.0.2 127.0.0.1 127.0.0.3", []string{"127.0.0.2", "127.0.0.3"}, "127.0.0.1",
+			"127.0.0.2 127.0.0.1 127.0.0.3",
+			[]string{"127.0.0.2", "127.0.0.3"},
+			"127.0.0.1",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
