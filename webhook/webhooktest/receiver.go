@@ -90,7 +90,7 @@ func NewReceiver(t testing.TB, o *Options) *Receiver {
 		}
 		r.verifier = v
 	}
-	r.server = httptest.NewServer(r)
+	r.server = httptest.NewServer(http.HandlerFunc(r.serve))
 	t.Cleanup(func() {
 		close(r.ended)
 		r.server.Close()
@@ -135,9 +135,8 @@ func (r *Receiver) Wait(ctx context.Context, n int) ([]Delivery, error) {
 	}
 }
 
-// ServeHTTP keeps a request and answers it: for a test that puts its own handlers
-// around the Receiver.
-func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+// serve keeps a request and answers it.
+func (r *Receiver) serve(w http.ResponseWriter, req *http.Request) {
 	d := Delivery{Method: req.Method, Path: req.URL.RequestURI(), Header: req.Header.Clone()}
 	var err error
 	if d.Body, err = io.ReadAll(http.MaxBytesReader(w, req.Body, maxBody)); err != nil {
@@ -156,21 +155,20 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // keep finds the answer to d, verifies d by the clock of that answer, and puts d
 // with the others.
 func (r *Receiver) keep(d *Delivery) Answer {
-	a, ok := r.scripted()
-	if !ok {
-		d.Err = r.verify(d, 0)
-		a = r.answer(*d)
+	if a, ok := r.keepScripted(d); ok {
+		return a
 	}
-	d.Err = r.verify(d, a.clock)
+	d.Err = r.verify(d, 0)
+	a := r.answer(*d) // without the lock: it may ask the Receiver
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.got = append(r.got, *d)
-	close(r.more)
-	r.more = make(chan struct{})
+	r.put(d, a)
 	return a
 }
 
-func (r *Receiver) scripted() (Answer, bool) {
+// keepScripted takes the answer and puts d down at once, so that the requests stand
+// in the order of the answers.
+func (r *Receiver) keepScripted(d *Delivery) (Answer, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.script) == 0 {
@@ -178,7 +176,15 @@ func (r *Receiver) scripted() (Answer, bool) {
 	}
 	a := r.script[0]
 	r.script = r.script[1:]
+	r.put(d, a)
 	return a, true
+}
+
+func (r *Receiver) put(d *Delivery, a Answer) {
+	d.Err = r.verify(d, a.clock)
+	r.got = append(r.got, *d)
+	close(r.more)
+	r.more = make(chan struct{})
 }
 
 // verify says what a receiver finds wrong whose clock is off by so much.
