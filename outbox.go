@@ -46,25 +46,34 @@ func (o *outbox) run(ctx context.Context) {
 	defer cut()
 	defer context.AfterFunc(ctx, func() { pause(sendCtx, settleGrace); cut() })()
 	var sending, settling sync.WaitGroup
-	outcomes := make(chan store.Settlement, o.f.o.Webhook.Concurrency)
+	claimed := make(chan *store.Delivery, o.f.o.Webhook.Concurrency)
+	outcomes := make(chan store.Settlement, unsettled)
+	for range o.f.o.Webhook.Concurrency {
+		sending.Go(func() {
+			for d := range claimed {
+				outcomes <- o.attempt(sendCtx, d)
+			}
+		})
+	}
 	// What was sent is recorded even when ctx has ended meanwhile.
 	settling.Go(func() { o.settle(context.WithoutCancel(ctx), outcomes) })
 	for ctx.Err() == nil {
-		next, err := o.send(ctx, sendCtx, &sending, outcomes)
+		next, err := o.send(ctx, claimed)
 		if err != nil && ctx.Err() == nil {
 			o.f.o.Logger.Error("cannot take deliveries; trying again", "error", err)
 			next = o.f.now().Add(time.Second)
 		}
 		o.alarm.sleep(ctx, o.f.now(), next)
 	}
+	close(claimed)
 	sending.Wait()
 	close(outcomes)
 	settling.Wait()
 }
 
-// send claims what is due and has room, sends it in the background, and returns when
-// to look again if nobody rings before.
-func (o *outbox) send(ctx, sendCtx context.Context, sending *sync.WaitGroup, outcomes chan<- store.Settlement) (next time.Time, err error) {
+// send claims what is due and has room, has it sent, and returns when to look again if
+// nobody rings before.
+func (o *outbox) send(ctx context.Context, claimed chan<- *store.Delivery) (next time.Time, err error) {
 	for {
 		claim, next := o.room()
 		if claim.Limit == 0 {
@@ -80,7 +89,7 @@ func (o *outbox) send(ctx, sendCtx context.Context, sending *sync.WaitGroup, out
 		}
 		o.take(ds)
 		for i := range ds {
-			sending.Go(func() { outcomes <- o.attempt(sendCtx, &ds[i]) })
+			claimed <- &ds[i] // there is room for as many as can be under way
 		}
 		if len(ds) == 0 {
 			return earlier(up.Delivery, next), nil
@@ -157,6 +166,9 @@ func (o *outbox) release(d *store.Delivery, out *webhook.Outcome) {
 	e := o.endpoints.get(d.Endpoint, now)
 	o.underway--
 	e.underway--
+	if e.underway == e.room/2 || o.underway == w.Concurrency/2 {
+		o.alarm.ring() // for more, while the other half is at work
+	}
 	switch {
 	case out == nil || out.Fault != "" && out.Fault != webhook.FaultReceiver:
 	case out.Result == webhook.Delivered:

@@ -69,6 +69,7 @@ type Message struct {
 type Sender struct {
 	signer    signer
 	timeout   time.Duration
+	late      error // that the timeout has passed
 	guard     *Guard
 	transport *http.Transport
 }
@@ -109,7 +110,10 @@ func newSender(sig signer, timeout time.Duration, guard *Guard) *Sender {
 		Timeout:        timeout,
 		ControlContext: guard.control,
 	}
-	return &Sender{signer: sig, timeout: timeout, guard: guard, transport: newTransport(dialer)}
+	return &Sender{
+		signer: sig, timeout: timeout, guard: guard, transport: newTransport(dialer),
+		late: fmt.Errorf("no answer within %v: %w", timeout, context.DeadlineExceeded),
+	}
 }
 
 // newTransport returns the transport of a Sender. Nobody else may supply one: it
@@ -150,8 +154,7 @@ func (s *Sender) proxied() bool { return s.transport.Proxy != nil }
 // the next time. At most 16 KiB of the answer's body are read.
 func (s *Sender) Send(ctx context.Context, m Message) Outcome {
 	start := time.Now()
-	timed, cancel := context.WithTimeoutCause(ctx, s.timeout,
-		fmt.Errorf("no answer within %v: %w", s.timeout, context.DeadlineExceeded))
+	timed, cancel := context.WithTimeoutCause(ctx, s.timeout, s.late)
 	defer cancel()
 	out := s.attempt(timed, m)
 	if out.Result != Delivered && ctx.Err() != nil {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"testing"
 
 	"github.com/foreman-go/foreman/webhook"
@@ -48,7 +47,7 @@ func send(t testing.TB, target, secret string, m webhook.Message) *http.Request 
 	t.Helper()
 	s, err := webhook.NewSender(&webhook.SenderOptions{
 		Secret: secret,
-		Guard:  webhook.NewGuard(netip.MustParsePrefix("127.0.0.0/8")),
+		Guard:  webhook.AllowAll(), // it goes to the Receiver below
 	})
 	if err != nil {
 		t.Fatal(err)
