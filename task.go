@@ -86,7 +86,8 @@ func (t *Task) SetResult(v any) error {
 
 // Artifact stores a named output of the job from r until it ends; it is durable
 // when Artifact returns. A name that was written before in this attempt is
-// replaced. One artifact of an attempt is written at a time. If contentType is empty, application/octet-stream is used.
+// replaced. One artifact of an attempt is written at a time: a second call waits for the
+// first. If contentType is empty, application/octet-stream is used.
 //
 // Errors: [ErrInvalid] for a name or content type that cannot be, or for one more
 // artifact than [Options.MaxArtifacts]; [ErrTooLarge] beyond [Options.MaxArtifact];
