@@ -23,6 +23,7 @@ var arrows = map[string][]string{
 	"internal/strictjson":       {},
 	"internal/ollamatest":       {},
 	"internal/receivers":        {},
+	"internal/transcript":       {},
 	"ollama":                    {"."},
 	"cmd/foremand":              {"cmd/foremand/internal/..."},
 	"cmd/foremand/internal/...": {".", "store", "webhook", "ollama", "cmd/foremand/internal/..."},

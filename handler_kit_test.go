@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/oklog/ulid/v2"
@@ -198,24 +197,6 @@ func parseID(tb testing.TB, s string) ulid.ULID {
 	id, err := ulid.ParseStrict(s)
 	require.NoError(tb, err)
 	return id
-}
-
-// lines keeps what is logged.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // canceled cancels a job that has not begun, and returns its id.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/foreman-go/foreman"
+	"github.com/foreman-go/foreman/internal/transcript"
 )
 
 func TestAJobOverHTTP(t *testing.T) {
@@ -273,7 +274,7 @@ func TestHealth(t *testing.T) {
 
 // Whatever goes wrong inside stays there, and is in the log.
 func TestInternalErrorsAreLoggedNotTold(t *testing.T) {
-	var log lines
+	var log transcript.Text
 	f := newForeman(t, newGate(), foreman.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	nobody := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.Handler().ServeHTTP(w, r.WithContext(foreman.WithCaller(r.Context(), foreman.Caller{})))

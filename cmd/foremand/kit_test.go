@@ -18,6 +18,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/foreman-go/foreman/internal/transcript"
 )
 
 // TestMain puts foremand, built as these tests are, on the PATH of the tests.
@@ -48,26 +50,8 @@ type process struct {
 	mu     sync.Mutex
 	stdout []string // its lines
 	more   chan struct{}
-	stderr transcript
+	stderr transcript.Text
 	ended  chan struct{}
-}
-
-// transcript is text that is read while it is written.
-type transcript struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (t *transcript) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.text.Write(p)
-}
-
-func (t *transcript) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.text.String()
 }
 
 // launch starts foremand in a directory and an environment of its own, and returns
