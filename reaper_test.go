@@ -49,7 +49,7 @@ func TestTheReaperGoesPastWhatItCannotRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o := foreman.Options{Dir: t.TempDir(), JobTTL: 2 * time.Hour, ArtifactTTL: time.Hour}
+				o := foreman.Options{Dir: t.TempDir(), JobTTL: 20 * time.Minute, ArtifactTTL: 5 * time.Minute}
 				file := o.Dir + "/foreman.db"
 				b := foreman.BackendFunc(func(_ context.Context, task *foreman.Task) error {
 					_, err := task.Artifact("a", "", bytes.NewReader([]byte("x")))
@@ -70,7 +70,7 @@ func TestTheReaperGoesPastWhatItCannotRead(t *testing.T) {
 					require.NoError(t, s.Close())
 				}
 				damage(t, file, tc.bucket, damaged)
-				time.Sleep(90 * time.Minute) // the bubble's clock
+				time.Sleep(10 * time.Minute) // the bubble's clock
 				s, err := bolt.Open(file, nil)
 				require.NoError(t, err)
 				t.Cleanup(func() { require.NoError(t, s.Close()) })
@@ -95,7 +95,7 @@ func TestTheReaperGoesPastWhatItCannotRead(t *testing.T) {
 					got = append(got, e.State)
 				}
 				require.Equal(t, tc.states, got)
-				time.Sleep(2 * time.Hour)
+				time.Sleep(20 * time.Minute)
 				_, err = f.Status(t.Context(), damaged)
 				require.ErrorIs(t, err, foreman.ErrNotFound, "its time is over")
 			})
@@ -125,9 +125,9 @@ func TestTheReaperGoesPastWhatTheStoreFailsOn(t *testing.T) {
 		behind := submit(t, f, foreman.Spec{QueueTimeout: time.Minute})
 		time.Sleep(time.Hour)
 		start(t, f)
-		time.Sleep(10 * time.Second)
+		time.Sleep(3 * time.Second)
 		require.Equal(t, foreman.Failed, status(t, f, behind).State)
-		require.Less(t, looked.Load(), int64(15), "once a second, and no more")
+		require.Less(t, looked.Load(), int64(8), "once a second, and no more")
 		broken.Store(false)
 		require.Equal(t, foreman.QueueTimeout, await(t, f, failing).Error.Type)
 	})
