@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -14,23 +16,29 @@ import (
 // config is what foremand has been told. The list of settings says what each field
 // is for.
 type config struct {
-	addr           string
-	data           string
-	dataGiven      bool // data is not just the default
-	dev            bool
-	ollama         string
-	slots          int
-	perSlot        int
-	webhookSecret  string
-	webhookGuard   webhook.GuardOptions
-	tokensFile     string
-	jobTTL         time.Duration // negative for ever
-	artifactTTL    time.Duration // negative for as long as the job
-	publicURL      string
-	trustForwarded bool
-	logFormat      string
-	file           string
-	version        bool // the version was asked for, and nothing else counts
+	addr              string
+	data              string
+	dataGiven         bool // data is not just the default
+	dev               bool
+	ollama            string
+	slots             int
+	perSlot           int
+	webhookSecret     string
+	webhookOldSecrets []webhook.OldSecret
+	webhookGuard      webhook.GuardOptions
+	webhookProxy      *url.URL
+	webhookCA         string
+	webhookCert       string
+	webhookKey        string
+	webhookCatchUp    string
+	tokensFile        string
+	jobTTL            time.Duration // negative for ever
+	artifactTTL       time.Duration // negative for as long as the job
+	publicURL         string
+	trustForwarded    bool
+	logFormat         string
+	file              string
+	version           bool // the version was asked for, and nothing else counts
 }
 
 // layer is one place that settings come from.
@@ -118,6 +126,12 @@ func (c *config) check() error {
 		return fmt.Errorf("-dev listens on loopback only, and -addr is %s; leave out one of the two", c.addr)
 	case !loopback && c.tokensFile == "":
 		return fmt.Errorf("-addr %s can be reached from other machines, and there are no tokens to tell who may use it; %s", c.addr, tokensHowTo())
+	case c.webhookSecret == "" && len(c.webhookOldSecrets) > 0:
+		return errors.New("-webhook-old-secrets has secrets, and there is none that replaces them; give that as -webhook-secret")
+	case slices.ContainsFunc(c.webhookOldSecrets, func(o webhook.OldSecret) bool { return o.Secret == c.webhookSecret }):
+		return errors.New("-webhook-old-secrets has the secret that -webhook-secret is, so that it would never end; give a new one there, or take it out of the old ones")
+	case (c.webhookCert == "") != (c.webhookKey == ""):
+		return errors.New("-webhook-cert and -webhook-key go together; give the other one too, or none")
 	}
 	return nil
 }

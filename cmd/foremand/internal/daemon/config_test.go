@@ -3,6 +3,7 @@ package daemon
 import (
 	"flag"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,7 @@ func TestLoadDefaults(t *testing.T) {
 	require.Equal(t, &config{
 		addr: "127.0.0.1:8470", data: "foreman-data", ollama: "127.0.0.1:11434",
 		slots: 1, perSlot: 1, jobTTL: 168 * time.Hour, artifactTTL: 72 * time.Hour, logFormat: "text",
+		webhookCatchUp: "all",
 	}, c)
 }
 
@@ -35,6 +37,12 @@ func TestLoadEverywhere(t *testing.T) {
 	want := &config{
 		addr: "localhost:1", data: "d", dataGiven: true, dev: true, ollama: "http://gpu:80/x",
 		slots: 2, perSlot: 3, webhookSecret: "012345",
+		webhookOldSecrets: []webhook.OldSecret{
+			{Secret: "098765", Expires: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)},
+			{Secret: "an older one"},
+		},
+		webhookProxy: &url.URL{Scheme: "http", User: url.UserPassword("us", "p@ss"), Host: "proxy.internal:3128"},
+		webhookCA:    "ca.pem", webhookCert: "cert.pem", webhookKey: "key.pem", webhookCatchUp: "latest",
 		webhookGuard: webhook.GuardOptions{
 			Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 			Hosts:    []string{"hooks.internal", "*.corp.example"},
@@ -48,12 +56,16 @@ func TestLoadEverywhere(t *testing.T) {
 		"-addr", "localhost:1", "-data", "d", "-dev", "-ollama", "http://gpu:80/x", "-slots", "2", "-per-slot=3",
 		"-webhook-secret", "012345", "-webhook-allow", "10.0.0.0/8, ::1/128",
 		"-webhook-allow-hosts", "hooks.internal, *.corp.example", "-webhook-ports", "443, 8443", "-webhook-nat64", "64:ff9b:1::/96", "-tokens-file", "t",
+		"-webhook-old-secrets", "098765 until 2026-12-01T00:00:00Z, an older one", "-webhook-proxy", "http://us:p%40ss@proxy.internal:3128",
+		"-webhook-ca", "ca.pem", "-webhook-cert", "cert.pem", "-webhook-key", "key.pem", "-webhook-catch-up", "latest",
 		"-job-ttl", "0", "-artifact-ttl", "1h", "-public-url", "https://jobs.example.com/x/", "-trust-forwarded", "--log-format", "json",
 	}
 	variables := []string{
 		"FOREMAN_ADDR=localhost:1", "FOREMAN_DATA=d", "FOREMAN_DEV=true", "FOREMAN_OLLAMA=http://gpu:80/x", "FOREMAN_SLOTS=2", "FOREMAN_PER_SLOT=3",
 		"FOREMAN_WEBHOOK_SECRET=012345", "FOREMAN_WEBHOOK_ALLOW=10.0.0.0/8,::1/128",
 		"FOREMAN_WEBHOOK_ALLOW_HOSTS=hooks.internal,*.corp.example", "FOREMAN_WEBHOOK_PORTS=443,8443", "FOREMAN_WEBHOOK_NAT64=64:ff9b:1::/96",
+		"FOREMAN_WEBHOOK_OLD_SECRETS=098765 until 2026-12-01T00:00:00Z\nan older one\n", "FOREMAN_WEBHOOK_PROXY=http://us:p%40ss@proxy.internal:3128",
+		"FOREMAN_WEBHOOK_CA=ca.pem", "FOREMAN_WEBHOOK_CERT=cert.pem", "FOREMAN_WEBHOOK_KEY=key.pem", "FOREMAN_WEBHOOK_CATCH_UP=latest",
 		"FOREMAN_TOKENS_FILE=t",
 		"FOREMAN_JOB_TTL=0", "FOREMAN_ARTIFACT_TTL=1h", "FOREMAN_PUBLIC_URL=https://jobs.example.com/x", "FOREMAN_TRUST_FORWARDED=1", "FOREMAN_LOG_FORMAT=json",
 	}
@@ -69,6 +81,14 @@ webhook-allow: [10.0.0.0/8, "::1/128"]
 webhook-allow-hosts: [hooks.internal, "*.corp.example"]
 webhook-ports: [443, 8443]
 webhook-nat64: ["64:ff9b:1::/96"]
+webhook-old-secrets:
+  - 098765 until 2026-12-01T00:00:00Z
+  - an older one
+webhook-proxy: http://us:p%40ss@proxy.internal:3128
+webhook-ca: ca.pem
+webhook-cert: cert.pem
+webhook-key: key.pem
+webhook-catch-up: latest
 tokens-file: t
 job-ttl: 0
 artifact-ttl: 1h
@@ -180,6 +200,26 @@ func TestLoadErrors(t *testing.T) {
 		{name: "ollama", args: []string{"-ollama", "ftp://gpu"}, want: "-ollama: "},
 		{name: "OLLAMA_HOST", environ: []string{"OLLAMA_HOST=ftp://hush-hush"}, want: "OLLAMA_HOST: "},
 		{name: "webhook-secret", args: []string{"-webhook-secret", "whsec_hush-hush"}, want: "-webhook-secret: "},
+		{name: "webhook-old-secrets", args: []string{"-webhook-old-secrets", "a,whsec_hush-hush"}, want: "-webhook-old-secrets: webhook: old secret 2 starts with whsec_"},
+		{name: "webhook-old-secrets with an empty one", args: []string{"-webhook-old-secrets", "hush,,hush"}, want: "-webhook-old-secrets: entry 2 is empty"},
+		{name: "webhook-old-secrets with an end alone", args: []string{"-webhook-old-secrets", "until 2026-12-01T00:00:00Z"}, want: "entry 1 is empty"},
+		{name: "webhook-old-secrets until a day", environ: []string{"FOREMAN_WEBHOOK_OLD_SECRETS=hush until 2026-12-01"}, want: "FOREMAN_WEBHOOK_OLD_SECRETS: entry 1 must have a time such as 2026-12-01T00:00:00Z after until"},
+		{name: "webhook-old-secrets until nothing", args: []string{"-webhook-old-secrets", "hush until"}, want: "entry 1 must have a time"},
+		{name: "webhook-old-secrets until year 1", args: []string{"-webhook-old-secrets", "hush until 0001-01-01T00:00:00Z"}, want: "entry 1 must have a time"},
+		{name: "webhook-old-secrets until a word", args: []string{"-webhook-old-secrets", "hush until hush"}, want: "entry 1 must have a time"},
+		{name: "webhook-old-secrets, too many", args: []string{"-webhook-old-secrets", strings.Repeat("hush,", 10) + "hush"}, want: "11 old secrets are too many"},
+		{name: "webhook-old-secrets that are a number", file: "webhook-old-secrets: [0123456]\n", want: "webhook-old-secrets: must be a list of secrets"},
+		{name: "webhook-old-secrets without a new one", args: []string{"-webhook-old-secrets", "hush"}, want: "give that as -webhook-secret"},
+		{name: "webhook-old-secrets with the new one", args: []string{"-webhook-secret", "hush", "-webhook-old-secrets", "hush until 2026-12-01T00:00:00Z"}, want: "-webhook-old-secrets has the secret that -webhook-secret is"},
+		{name: "webhook-proxy", args: []string{"-webhook-proxy", "hush:hush@proxy:3128"}, want: "-webhook-proxy: must be an http or https URL"},
+		{name: "webhook-proxy of another kind", args: []string{"-webhook-proxy", "socks5://u:hush@proxy:1080"}, want: "-webhook-proxy: must be"},
+		{name: "webhook-proxy with a password that is not quoted", environ: []string{"FOREMAN_WEBHOOK_PROXY=http://u:hu%sh@proxy"}, want: "FOREMAN_WEBHOOK_PROXY: must be"},
+		{name: "webhook-proxy without a host", args: []string{"-webhook-proxy", "http://u:hush@:3128"}, want: "-webhook-proxy: must be"},
+		{name: "webhook-proxy with a wrong port", args: []string{"-webhook-proxy", "http://u:hush@proxy:70000"}, want: "-webhook-proxy: must be"},
+		{name: "webhook-proxy with a path", args: []string{"-webhook-proxy", "http://u:hush@proxy/path"}, want: "-webhook-proxy: must be"},
+		{name: "webhook-cert alone", args: []string{"-webhook-cert", "c"}, want: "-webhook-cert and -webhook-key go together"},
+		{name: "webhook-key alone", environ: []string{"FOREMAN_WEBHOOK_KEY=k"}, want: "-webhook-cert and -webhook-key go together"},
+		{name: "webhook-catch-up", args: []string{"-webhook-catch-up", "newest"}, want: `-webhook-catch-up: must be all or latest, and is "newest"`},
 		{name: "dev off loopback", args: []string{"-dev", "-addr", "0.0.0.0:8470", "-tokens-file", "t"}, want: "-dev listens on loopback only"},
 		{name: "off loopback", args: []string{"-addr", ":8470"}, want: "-tokens-file"},
 		{name: "off loopback by name", args: []string{"-addr", "gpu.example.com:8470"}, want: "-tokens-file"},
@@ -194,6 +234,38 @@ func TestLoadErrors(t *testing.T) {
 			require.ErrorContains(t, err, tt.want)
 			require.NotContains(t, err.Error(), "hush", "no secret")
 			require.NotContains(t, err.Error(), "0123456", "no secret")
+		})
+	}
+}
+
+// What is between old secrets can be in them, and what comes before the last until.
+func TestLoadOldSecrets(t *testing.T) {
+	end := time.Date(2026, 12, 1, 0, 0, 0, 0, time.FixedZone("", 3600))
+	tests := []struct {
+		name, value, file string
+		want              []webhook.OldSecret
+	}{
+		{name: "commas between", value: "a b, c ", want: []webhook.OldSecret{{Secret: "a b"}, {Secret: "c"}}},
+		{name: "lines", value: "a,b\nc until 2026-12-01T00:00:00+01:00", want: []webhook.OldSecret{{Secret: "a,b"}, {Secret: "c", Expires: end}}},
+		{name: "one line", value: "a,b\n", want: []webhook.OldSecret{{Secret: "a,b"}}},
+		{name: "until in a secret", value: "wait until dawn until  2026-12-01T00:00:00+01:00,until2", want: []webhook.OldSecret{{Secret: "wait until dawn", Expires: end}, {Secret: "until2"}}},
+		{name: "list in a file", file: `["a,b"]`, want: []webhook.OldSecret{{Secret: "a,b"}}},
+		{name: "empty list in a file", file: `[]`},
+		{name: "text in a file", file: `a,b`, want: []webhook.OldSecret{{Secret: "a"}, {Secret: "b"}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			args := []string{"-webhook-secret", "new", "-webhook-old-secrets", tt.value}
+			if tt.file != "" {
+				args = []string{"-webhook-secret", "new", "-config", inFile(t, "webhook-old-secrets: "+tt.file+"\n")}
+			}
+			c, err := load(args, nil)
+			require.NoError(t, err)
+			require.Len(t, c.webhookOldSecrets, len(tt.want))
+			for i, o := range c.webhookOldSecrets {
+				require.Equal(t, tt.want[i].Secret, o.Secret)
+				require.True(t, tt.want[i].Expires.Equal(o.Expires), o.Expires)
+			}
 		})
 	}
 }
@@ -214,6 +286,8 @@ func TestLoadAccepts(t *testing.T) {
 		{"-webhook-secret", "whsec_aGVsbG8="},
 		{"-webhook-secret", ""},
 		{"-webhook-allow", "", "-webhook-allow-hosts", "", "-webhook-ports", "", "-webhook-nat64", ""},
+		{"-webhook-old-secrets", "", "-webhook-proxy", "", "-webhook-ca", "", "-webhook-cert", "", "-webhook-key", ""},
+		{"-webhook-proxy", "https://[::1]/"},
 		{"-config", inFile(t, "webhook-ports: 443\nwebhook-allow-hosts: hooks.internal\n")},
 	} {
 		_, err := load(args, nil)

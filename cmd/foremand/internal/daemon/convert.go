@@ -180,16 +180,3 @@ func toPorts(to *[]uint16) func(string) error {
 		return nil
 	}
 }
-
-// toSecret accepts what webhooks can be signed with.
-func toSecret(to *string) func(string) error {
-	return func(v string) error {
-		s, err := webhook.NewSender(&webhook.SenderOptions{Secret: v})
-		if err != nil {
-			return err
-		}
-		s.Close()
-		*to = v
-		return nil
-	}
-}

@@ -96,6 +96,10 @@ func run(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
 			return &settingError{err}
 		}
 	}
+	hooks, err := c.webhooks(log)
+	if err != nil {
+		return &settingError{err}
+	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.addr)
 	if err != nil {
 		return fmt.Errorf("%w; stop what listens there, or give another -addr", err)
@@ -109,6 +113,7 @@ func run(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
 	} else {
 		c.webhookGuard.Own = append(c.webhookGuard.Own, addrPort(ln.Addr())) // no webhook may submit jobs here
 	}
+	hooks.Secret, hooks.Guard = c.webhookSecret, c.webhookGuard
 	server, err := ollama.New(&ollama.Options{URL: c.ollama, Transport: dev.transport(), Logger: log})
 	if err != nil {
 		return err
@@ -117,7 +122,7 @@ func run(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
 		Dir: c.data, Logger: log,
 		Slots: c.slots, PerSlot: c.perSlot,
 		JobTTL: c.jobTTL, ArtifactTTL: c.artifactTTL,
-		Webhook: foreman.WebhookOptions{Secret: c.webhookSecret, Guard: c.webhookGuard},
+		Webhook: hooks,
 		BaseURL: c.publicURL, TrustForwarded: c.trustForwarded,
 	})
 	if err != nil {

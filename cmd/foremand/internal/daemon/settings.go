@@ -18,6 +18,7 @@ const (
 	boolean kind = "true or false"
 	list    kind = "a list of texts"
 	numbers kind = "a list of whole numbers"
+	secrets kind = "a list of secrets"
 	span    kind = "a duration such as 72h, or 0"
 )
 
@@ -42,10 +43,16 @@ func (c *config) settings(environ []string) []setting {
 		{"slots", number, "N", "1", "models that are loaded at once", toNumber(&c.slots, 1, 256)},
 		{"per-slot", number, "N", "1", "jobs at once on a loaded model", toNumber(&c.perSlot, 1, 1024)},
 		{"webhook-secret", text, "SECRET", "", "signs webhooks; better in a variable or the file than in a flag", toSecret(&c.webhookSecret)},
+		{"webhook-old-secrets", secrets, "SECRETS", "", "those that it replaces and that still sign: `SECRET until 2026-12-01T00:00:00Z` for each", toOldSecrets(&c.webhookOldSecrets)},
 		{"webhook-allow", list, "CIDRS", "", "addresses beside public ones that webhooks may go to, such as 10.0.0.0/8,::1/128", toPrefixes(&c.webhookGuard.Prefixes)},
 		{"webhook-allow-hosts", list, "HOSTS", "", "hosts that webhooks may go to wherever they are, such as hooks.internal,*.corp.example", toHosts(&c.webhookGuard.Hosts)},
 		{"webhook-ports", numbers, "PORTS", "", "the only ports that webhooks may go to; 80, 443 and from 1024 up without it", toPorts(&c.webhookGuard.Ports)},
 		{"webhook-nat64", list, "CIDRS", "", "NAT64 prefixes of the network; the IPv4 address inside is checked too", toNAT64(&c.webhookGuard.NAT64)},
+		{"webhook-proxy", text, "URL", "", "sends webhooks through a proxy such as http://proxy.internal:3128, with user:password@ if it asks", toProxy(&c.webhookProxy)},
+		{"webhook-ca", text, "FILE", "", "PEM: whom receivers have to be certified by, instead of by those of the system", toText(&c.webhookCA)},
+		{"webhook-cert", text, "FILE", "", "PEM: the certificate for receivers that ask for one", toText(&c.webhookCert)},
+		{"webhook-key", text, "FILE", "", "PEM: the private key of webhook-cert", toText(&c.webhookKey)},
+		{"webhook-catch-up", text, "WHICH", "all", "which overdue events of a job are sent: all, or the latest with those of ends", toOneOf(&c.webhookCatchUp, "all", "latest")},
 		{"tokens-file", text, "FILE", "", "who may use it: a line `name token` for each, and `name token admin`", toText(&c.tokensFile)},
 		{"job-ttl", span, "DURATION", "168h", "how long a job is kept once it has ended; 0 for ever", toTTL(&c.jobTTL)},
 		{"artifact-ttl", span, "DURATION", "72h", "how long its artifacts are; 0 for as long as the job", toTTL(&c.artifactTTL)},
@@ -72,8 +79,16 @@ func (s *setting) text(v any) (string, error) {
 			return strconv.Itoa(v), nil
 		}
 	case []any:
-		if texts, ok := allOf[string](v); ok && s.kind == list {
+		texts, ok := allOf[string](v)
+		switch {
+		case ok && s.kind == list:
 			return strings.Join(texts, ","), nil
+		case ok && s.kind == secrets: // which may have commas in them
+			var lines strings.Builder
+			for _, t := range texts {
+				lines.WriteString(t + "\n")
+			}
+			return lines.String(), nil
 		}
 		if texts, ok := allOf[int](v); ok && s.kind == numbers {
 			return strings.Join(texts, ","), nil
