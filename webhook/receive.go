@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// ErrGone makes a [Verifier.Handler] answer 410, on which the sender gives the
-// event up. It is for what can never be handled: as the events of a job come in
-// order, the next ones wait until this one is delivered or given up.
-var ErrGone = errors.New("webhook: the receiver wants no more of it")
+// ErrGone makes a [Verifier.Handler] answer 410, on which the sender stops all that
+// the job has still to tell. An event that can never be handled, but others of the
+// job can, is better taken: the next ones wait until it is delivered or given up.
+var ErrGone = errors.New("webhook: the receiver wants no more of this job")
 
 // Received is an event that was verified.
 type Received struct {

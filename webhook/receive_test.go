@@ -149,7 +149,7 @@ func TestHandlerAndSender(t *testing.T) {
 	}{
 		"handled": {nil, webhook.Delivered},
 		"failed":  {io.ErrUnexpectedEOF, webhook.Retry},
-		"gone":    {webhook.ErrGone, webhook.GiveUp},
+		"gone":    {webhook.ErrGone, webhook.Stop},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVerifier(t, webhook.VerifierOptions{Secrets: []string{"old"}, Logger: (&logs{}).logger()})

@@ -93,7 +93,7 @@ func TestAnswers(t *testing.T) {
 		"zero":               {webhooktest.Answer{}, webhook.Delivered, 200, 0, 0},
 		"OK":                 {webhooktest.OK(), webhook.Delivered, 200, 0, 0},
 		"status":             {webhooktest.Status(500), webhook.Retry, 500, 0, 0},
-		"gone":               {webhooktest.Gone(), webhook.GiveUp, 410, 0, 0},
+		"gone":               {webhooktest.Gone(), webhook.Stop, 410, 0, 0},
 		"too many":           {webhooktest.TooMany(90*time.Second - 1), webhook.Retry, 429, 90 * time.Second, 0},
 		"unavailable":        {webhooktest.Unavailable(time.Minute), webhook.Retry, 503, time.Minute, 0},
 		"redirect":           {webhooktest.Redirect(301, "/moved"), webhook.Retry, 301, 0, 0},
