@@ -38,7 +38,7 @@ func TestDoInAHardStop(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newForeman(t, newGate(), foreman.Options{DrainTimeout: drain})
 				stop := start(t, f)
-				var ctx context.Context = t.Context()
+				ctx := t.Context()
 				granted := make(chan struct{}, 1)
 				goOn, letGoOn := latch()
 				defer letGoOn()
