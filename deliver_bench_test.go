@@ -23,7 +23,7 @@ const senders = 32
 
 // BenchmarkDeliver sends pending webhooks to a receiver on loopback: as Foreman does,
 // signed, recorded one by one and each durably settled, and beside it the same bytes
-// with a bare http.Client in a loop.
+// and headers with a bare http.Client in a loop.
 func BenchmarkDeliver(b *testing.B) {
 	b.Run("foreman", func(b *testing.B) {
 		r := newSink(b)
@@ -46,6 +46,12 @@ func BenchmarkDeliver(b *testing.B) {
 		b.Cleanup(c.CloseIdleConnections)
 		body := []byte(`{"job_id":"01M85PGTP08PXFYBRQN7C8XPP7","state":"queued","previous_state":"",` +
 			`"timestamp":"2026-11-24T02:35:22.192988Z","model":"m","attempt":0,"sequence":1}`)
+		header := http.Header{
+			"Content-Type": {"application/json"}, "User-Agent": {"foreman-webhook/1"},
+			"Webhook-Id": {"01M85PGTP08PXFYBRQN7C8XPP7-1"}, "Webhook-Timestamp": {"1795487722"},
+			"Webhook-Signature":   {"v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="},
+			"X-Foreman-Signature": {"sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"},
+		}
 		var left atomic.Int64
 		left.Store(int64(b.N))
 		var all sync.WaitGroup
@@ -53,7 +59,10 @@ func BenchmarkDeliver(b *testing.B) {
 		for range senders {
 			all.Go(func() {
 				for left.Add(-1) >= 0 {
-					resp, err := c.Post(r.URL, "application/json", bytes.NewReader(body))
+					req, err := http.NewRequest(http.MethodPost, r.URL, bytes.NewReader(body))
+					require.NoError(b, err)
+					req.Header = header
+					resp, err := c.Do(req)
 					if err != nil {
 						b.Error(err)
 						return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -69,7 +70,9 @@ type DeliveryAttempt struct {
 
 // deliveryID is the webhook-id of a delivery: the same for every attempt at it, and for
 // no other one.
-func deliveryID(id ulid.ULID, seq uint64) string { return fmt.Sprintf("%s-%d", id, seq) }
+func deliveryID(id ulid.ULID, seq uint64) string {
+	return id.String() + "-" + strconv.FormatUint(seq, 10)
+}
 
 // Deliveries returns the deliveries of a job, in the order of their events: one for each
 // event that its webhook is to hear of. Errors as for [Foreman.Status].

@@ -237,26 +237,40 @@ func (o *outbox) again(d *store.Delivery, log *deliveryLog, begun time.Time, out
 	return store.Pending, o.f.now().Add(delay)
 }
 
-// settle records what came of attempts, all that wait at a time, and makes sure that
-// the next one of a job is looked for.
+// gatherFor is how long an outcome waits to be recorded with others, while there are
+// attempts that they may come of.
+const gatherFor = 2 * time.Millisecond
+
+// settle records what came of attempts, many at a time, and makes sure that the next
+// one of a job is looked for.
 func (o *outbox) settle(ctx context.Context, outcomes <-chan store.Settlement) {
+	full := time.NewTimer(gatherFor)
+	defer full.Stop()
 	for s := range outcomes {
 		batch := []store.Settlement{s}
+		full.Reset(gatherFor)
 	gather:
-		for {
+		for len(batch) < settleBatch && (len(outcomes) > 0 || o.busy()) {
 			select {
 			case s, ok := <-outcomes:
 				if !ok {
 					break gather
 				}
 				batch = append(batch, s)
-			default:
+			case <-full.C:
 				break gather
 			}
 		}
 		o.record(ctx, batch)
 		o.alarm.ring()
 	}
+}
+
+// busy reports whether attempts are under way.
+func (o *outbox) busy() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.underway > 0
 }
 
 // record tries for a while to store outcomes. What it cannot store is sent again when

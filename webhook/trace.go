@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"net"
 	"net/http/httptrace"
 	"net/netip"
 	"sync"
@@ -46,7 +47,7 @@ func (t *trace) into(ctx context.Context) context.Context {
 		},
 		TLSHandshakeStart: func() { t.dial(PhaseTLS, "") },
 		GotConn: func(c httptrace.GotConnInfo) {
-			t.use(c.Conn.RemoteAddr().String())
+			t.use(c.Conn.RemoteAddr())
 		},
 		GotFirstResponseByte: func() { t.reach(PhaseHeaders) },
 		WroteRequest: func(w httptrace.WroteRequestInfo) {
@@ -72,7 +73,7 @@ func (t *trace) dial(p Phase, addr string) {
 	}
 	t.phase = p
 	if a, err := netip.ParseAddrPort(addr); err == nil {
-		t.addr = a
+		t.addr = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 	}
 }
 
@@ -82,11 +83,13 @@ func (t *trace) connect() {
 	t.connected = true
 }
 
-func (t *trace) use(addr string) {
+func (t *trace) use(addr net.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.phase, t.connected, t.got = PhaseWrite, true, true
-	t.addr, _ = netip.ParseAddrPort(addr)
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		t.addr = netip.AddrPortFrom(tcp.AddrPort().Addr().Unmap(), uint16(tcp.Port))
+	}
 }
 
 // reach notes a phase of the attempt's own connection. A receiver may answer before
