@@ -74,14 +74,10 @@ func (o *outbox) run(ctx context.Context) {
 // send claims what is due and has room, has it sent, and returns when to look again if
 // nobody rings before.
 func (o *outbox) send(ctx context.Context, claimed chan<- *store.Delivery) (next time.Time, err error) {
-	for {
-		claim, next := o.room()
+	for asked := false; ; {
+		claim, more := o.room()
 		if claim.Limit == 0 {
-			return next, nil // a settlement will ring
-		}
-		up, err := o.f.o.Store.Upcoming(ctx)
-		if err != nil {
-			return next, fmt.Errorf("upcoming: %w", err)
+			return more, nil // the end of an attempt will ring
 		}
 		ds, err := o.f.o.Store.ClaimDeliveries(ctx, claim)
 		if err != nil {
@@ -91,9 +87,20 @@ func (o *outbox) send(ctx context.Context, claimed chan<- *store.Delivery) (next
 		for i := range ds {
 			claimed <- &ds[i] // there is room for as many as can be under way
 		}
-		if len(ds) == 0 {
-			return earlier(up.Delivery, next), nil
+		if len(ds) > 0 {
+			asked = false
+			continue
 		}
+		if asked {
+			return earlier(next, more), nil
+		}
+		// There seems to be nothing: ask when there will be, and look once more for what
+		// has come in between.
+		up, err := o.f.o.Store.Upcoming(ctx)
+		if err != nil {
+			return next, fmt.Errorf("upcoming: %w", err)
+		}
+		next, asked = up.Delivery, true
 	}
 }
 
@@ -239,7 +246,7 @@ func (o *outbox) again(d *store.Delivery, log *deliveryLog, begun time.Time, out
 
 // gatherFor is how long an outcome waits to be recorded with others, while there are
 // attempts that they may come of.
-const gatherFor = 2 * time.Millisecond
+const gatherFor = 5 * time.Millisecond
 
 // settle records what came of attempts, many at a time, and makes sure that the next
 // one of a job is looked for.

@@ -39,7 +39,7 @@ func readDelivery(k, v []byte, d *store.Delivery) (err error) {
 
 func (t *txn) putDelivery(d *store.Delivery) error {
 	n := 64 + len(d.Endpoint) + len(d.URL) + len(d.Log)
-	return t.bucket(bucketDeliveries).Put(seqKey(d.ID, d.Seq), seal(appendDelivery(make([]byte, 0, n), d)))
+	return t.bucket(bucketDeliveries).Put(seqKey(d.ID, d.Seq), seal(appendDelivery(t.values.take(n), d)))
 }
 
 // insertDeliveries adds deliveries that come after all that the record has.
@@ -68,7 +68,7 @@ func (t *txn) insertDeliveries(r *row, list []store.Delivery) error {
 		if err := t.putDelivery(&d); err != nil {
 			return err
 		}
-		if err := t.bucket(bucketBodies).Put(seqKey(d.ID, d.Seq), seal(append(make([]byte, 0, len(d.Body)+4), d.Body...))); err != nil {
+		if err := t.bucket(bucketBodies).Put(seqKey(d.ID, d.Seq), seal(append(t.values.take(len(d.Body)+4), d.Body...))); err != nil {
 			return err
 		}
 		if d.State != store.Pending {
