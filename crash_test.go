@@ -20,7 +20,7 @@ import (
 	"github.com/foreman-go/foreman/webhook"
 )
 
-var crashRounds = flag.Int("crash.rounds", 4, "how often TestCrash kills its child")
+var crashRounds = flag.Int("crash.rounds", 4, "how often a test of crashes kills its child")
 
 const (
 	crashDir  = "FOREMAN_CRASH_DIR"
@@ -124,12 +124,18 @@ func everyJob(t *testing.T, f *foreman.Foreman) []*foreman.Job {
 	}
 }
 
+// childOf is this test in a process of its own, told by its environment that it is one.
+func childOf(t *testing.T, env ...string) *exec.Cmd {
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
 // killedChild starts a child, kills it when it has acknowledged n jobs, and returns
 // the ids that it printed.
 func killedChild(t *testing.T, dir, hook string, n int) []ulid.ULID {
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCrash$")
-	cmd.Env = append(os.Environ(), crashDir+"="+dir, crashHook+"="+hook)
-	cmd.Stderr = os.Stderr
+	cmd := childOf(t, crashDir+"="+dir, crashHook+"="+hook)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
