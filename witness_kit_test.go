@@ -45,9 +45,9 @@ func newWitness(tb testing.TB, secret string, fault func() *webhooktest.Answer) 
 
 // events returns those that were accepted, each once, in the order in which they were for
 // the first time, how many requests came, and how many of them were accepted though their
-// event had been before. It requires of all requests, accepted or
-// not, that they verify, that those of one event are the same but for their headers, and
-// that no two events share a webhook-id.
+// event had been before. It requires of all requests, accepted or not, that they verify,
+// that those of one event have the same webhook-id and the same bytes, and that no two
+// events share a webhook-id.
 func (w *witness) events(tb testing.TB) (accepted []told, requests, again int) {
 	tb.Helper()
 	w.mu.Lock()
