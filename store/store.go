@@ -155,6 +155,11 @@ type Outbox interface {
 	// only the earliest delivery that is pending can be due, so that they are
 	// sent in order. What it costs does not grow with how many are pending,
 	// claimed by others, or to endpoints that have no room.
+	//
+	// One that cannot be read any more, or whose body cannot, is settled as
+	// [Failed] by the claim that meets it, durably, and returned with that state,
+	// without URL and body and for nobody to settle: so that somebody is told, and
+	// the next one of its record can be due.
 	ClaimDeliveries(ctx context.Context, c DeliveryClaim) ([]Delivery, error)
 
 	// SettleDeliveries records what came of attempts: see [Settlement]. Each
@@ -198,8 +203,9 @@ type Claim struct {
 type DeliveryClaim struct {
 	Worker      string         // who sends
 	Limit       int            // how many at most
-	PerEndpoint int            // how many at most of an endpoint that is not in Room; 0 means Limit
+	PerEndpoint int            // how many at most of an endpoint that is not in Room; 0 means Limit, below 0 none
 	Room        map[string]int // how many at most of these endpoints; one with 0 or less is passed over
+	Bytes       int64          // how many bytes of bodies at most, and always one delivery; 0 or less means no bound
 	After       string         // endpoints are taken in turn, beginning after this one
 	Lease       time.Duration  // how long they stay hidden from other claimers
 }

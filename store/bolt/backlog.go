@@ -4,7 +4,7 @@ import "github.com/foreman-go/foreman/store"
 
 // backlog is how many deliveries are pending. It is a number in the file that every
 // transaction brings up to date.
-func (t *txn) backlog() int { return int(posAt(t.bucket(bucketMeta).Get(backlogKey))) }
+func (t *txn) backlog() int { return int(posAt(t.get(bucketMeta, backlogKey))) }
 
 func (t *txn) flushBacklog() error {
 	if t.pending == 0 {
@@ -17,7 +17,7 @@ func (t *txn) flushBacklog() error {
 // countBacklog counts what is pending, once, in a file that was made before the number
 // was kept.
 func (t *txn) countBacklog() error {
-	if t.bucket(bucketMeta).Get(backlogKey) != nil {
+	if t.get(bucketMeta, backlogKey) != nil {
 		return nil
 	}
 	n := uint64(0)

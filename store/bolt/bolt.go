@@ -162,7 +162,7 @@ func (s *Store) prepare() error {
 		}
 	}
 	t := &txn{tx: tx, now: now(), store: s, values: &arena{}}
-	switch v := t.bucket(bucketMeta).Get(formatKey); {
+	switch v := t.get(bucketMeta, formatKey); {
 	case v == nil:
 		if err := t.bucket(bucketMeta).Put(formatKey, []byte{formatVersion}); err != nil {
 			return err

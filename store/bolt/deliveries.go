@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
-	"go.etcd.io/bbolt"
 
 	"github.com/foreman-go/foreman/store"
 )
@@ -123,24 +122,16 @@ func (t *txn) index(d *store.Delivery) error {
 // unindex is the reverse, and reports whether the delivery was indexed: whether it was
 // the first of its record.
 func (t *txn) unindex(d *store.Delivery) (bool, error) {
-	found, err := remove(t.bucket(bucketSendable), sendableKey(d.Endpoint, d.ID, d.Seq))
+	found, err := t.remove(bucketSendable, sendableKey(d.Endpoint, d.ID, d.Seq))
 	if found || err != nil {
 		return found, err
 	}
-	return remove(t.bucket(bucketUnsent), unsentKey(d.Due, d.ID, d.Seq))
+	return t.remove(bucketUnsent, unsentKey(d.Due, d.ID, d.Seq))
 }
 
-// remove deletes a key, if it is there.
-func remove(b *bbolt.Bucket, key []byte) (found bool, err error) {
-	c := b.Cursor()
-	if k, _ := c.Seek(key); !bytes.Equal(k, key) {
-		return false, nil
-	}
-	return true, c.Delete()
-}
-
-// promoteDeliveries makes deliveries sendable whose time has come.
-func (t *txn) promoteDeliveries() error {
+// promoteDeliveries makes deliveries sendable whose time has come. Those that cannot be
+// read are failed.
+func (t *txn) promoteDeliveries(failed *[]store.Delivery) error {
 	var due [][]byte
 	c := t.bucket(bucketUnsent).Cursor()
 	for k, _ := c.First(); k != nil && len(due) < promotion && !timeAt(k).After(t.now); k, _ = c.Next() {
@@ -151,30 +142,29 @@ func (t *txn) promoteDeliveries() error {
 			return err
 		}
 		var d store.Delivery
-		if err := readDelivery(k[8:], t.bucket(bucketDeliveries).Get(k[8:]), &d); err != nil {
-			continue // Deliveries reports it
+		var err error
+		if readDelivery(k[8:], t.get(bucketDeliveries, k[8:]), &d) == nil {
+			err = t.index(&d)
+		} else {
+			err = t.fail(k[8:], "", failed)
 		}
-		if err := t.index(&d); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// deleteSettled removes the deliveries of a record that are not pending.
+// deleteSettled removes the deliveries of a record that are not pending. Those that
+// cannot be read are not known to be: a claim will meet them.
 func (t *txn) deleteSettled(id ulid.ULID) error {
 	var keys [][]byte
-	var damage error
 	t.eachDelivery(id, 0, func(k, v []byte) bool {
-		var state store.DeliveryState
-		if state, damage = stateOf(v); state != store.Pending {
+		if state, err := stateOf(v); err == nil && state != store.Pending {
 			keys = append(keys, bytes.Clone(k))
 		}
-		return damage == nil
+		return true
 	})
-	if damage != nil {
-		return damage
-	}
 	for _, k := range keys {
 		if err := t.bucket(bucketDeliveries).Delete(k); err != nil {
 			return err

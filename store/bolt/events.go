@@ -67,7 +67,7 @@ func (s *Store) Events(ctx context.Context, id ulid.ULID, after uint64, limit in
 			if len(out) == limit {
 				break
 			}
-			e, err := readEvent(pos, t.bucket(bucketFeed).Get(posKey(pos)))
+			e, err := readEvent(pos, t.get(bucketFeed, posKey(pos)))
 			if err != nil {
 				return err
 			}

@@ -31,7 +31,7 @@ func classOf(s store.State) byte {
 
 // row reads a row; ok is false if there is none.
 func (t *txn) row(id ulid.ULID) (r row, ok bool, err error) {
-	b := t.bucket(bucketHeads).Get(id[:])
+	b := t.get(bucketHeads, id[:])
 	if b == nil {
 		return r, false, nil
 	}

@@ -15,6 +15,7 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c store.DeliveryClaim) ([]s
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	var failed []store.Delivery
 	for due := true; due; {
 		err := s.view(func(t *txn) error {
 			k, _ := t.bucket(bucketUnsent).Cursor().First()
@@ -22,40 +23,65 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c store.DeliveryClaim) ([]s
 			return nil
 		})
 		if err == nil && due {
-			err = s.write(ctx, (*txn).promoteDeliveries)
+			err = s.write(ctx, func(t *txn) error { return t.promoteDeliveries(&failed) })
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
+	claim := claiming{DeliveryClaim: c}
+	if err := s.claimDeliveries(&claim); err != nil {
+		return nil, err
+	}
+	if len(claim.damaged) > 0 {
+		err := s.write(ctx, func(t *txn) error { return t.failDeliveries(claim.damaged, &failed) })
+		if err != nil {
+			return nil, err
+		}
+	}
+	return append(claim.out, failed...), nil
+}
+
+// claiming is a claim under way.
+type claiming struct {
+	store.DeliveryClaim
+	out     []store.Delivery
+	bytes   int64       // of their bodies
+	full    bool        // there is no room for the bytes of the next one
+	damaged []sendingTo // what was met and cannot be read
+}
+
+func (s *Store) claimDeliveries(c *claiming) error {
 	// Held over the transaction: a lease ends only when the settlement is durable, so
 	// what the transaction shows as pending and unhidden is so.
 	s.leases.mu.Lock()
 	defer s.leases.mu.Unlock()
-	var out []store.Delivery
+	if c.Limit > 0 {
+		const usual = 32
+		c.out = make([]store.Delivery, 0, min(c.Limit, usual))
+	}
 	err := s.view(func(t *txn) error {
 		s.leases.expire(t.now)
-		t.claimDeliveries(&c, &out)
+		t.claimDeliveries(c)
 		return nil
 	})
 	if err != nil {
-		s.leases.undo(out)
-		return nil, err
+		s.leases.undo(c.out)
 	}
-	return out, nil
+	return err
 }
 
 // claimDeliveries takes deliveries endpoint by endpoint, from the one after c.After
 // round to it again. The leases' mu is held.
-func (t *txn) claimDeliveries(c *store.DeliveryClaim, out *[]store.Delivery) {
+func (t *txn) claimDeliveries(c *claiming) {
 	others := c.PerEndpoint
-	if others <= 0 {
+	if others == 0 {
 		others = c.Limit
 	}
 	cur := t.bucket(bucketSendable).Cursor()
 	first := after(appendName(nil, c.After))
 	wrapped := false
-	for k, _ := cur.Seek(first); len(*out) < c.Limit; {
+	for k, _ := cur.Seek(first); len(c.out) < c.Limit && !c.full; {
 		if k == nil {
 			if wrapped {
 				return
@@ -74,33 +100,82 @@ func (t *txn) claimDeliveries(c *store.DeliveryClaim, out *[]store.Delivery) {
 		}
 		next := after(k[:2+len(endpoint)])
 		if most > 0 {
-			t.claimTo(string(endpoint), min(c.Limit, len(*out)+most), c.Lease, out)
+			t.claimTo(string(endpoint), min(c.Limit, len(c.out)+most), c)
 		}
 		k, _ = cur.Seek(next)
 	}
 }
 
 // claimTo takes deliveries to one endpoint until there are so many.
-func (t *txn) claimTo(endpoint string, most int, lasts time.Duration, out *[]store.Delivery) {
+func (t *txn) claimTo(endpoint string, most int, c *claiming) {
 	t.unhidden(endpoint, func(key []byte) bool {
-		if len(*out) >= most {
+		if len(c.out) >= most {
 			return false
 		}
 		d := store.Delivery{Endpoint: endpoint}
-		if err := readDelivery(key, t.bucket(bucketDeliveries).Get(key), &d); err != nil {
-			return true // Deliveries reports it
+		err := readDelivery(key, t.get(bucketDeliveries, key), &d)
+		var body []byte
+		if err == nil {
+			body, err = open(t.get(bucketBodies, key))
 		}
-		body, err := open(t.bucket(bucketBodies).Get(key))
 		if err != nil {
-			return true // there is nothing to send
+			c.damaged = append(c.damaged, sendingTo{asDeliveryKey(key), endpoint})
+			return true
 		}
+		if c.Bytes > 0 && len(c.out) > 0 && c.bytes+int64(len(body)) > c.Bytes {
+			c.full = true
+			return false
+		}
+		c.bytes += int64(len(body))
 		d.Body = bytes.Clone(body)
 		t.store.leases.hold(&lease{
-			key: deliveryKey{d.ID, d.Seq}, endpoint: endpoint, attempt: d.Attempt, until: t.now.Add(lasts),
+			key: deliveryKey{d.ID, d.Seq}, endpoint: endpoint, attempt: d.Attempt, until: t.now.Add(c.Lease),
 		})
-		*out = append(*out, d)
+		c.out = append(c.out, d)
 		return true
 	})
+}
+
+// failDeliveries settles deliveries that cannot be read any more, and adds them to
+// failed.
+func (t *txn) failDeliveries(damaged []sendingTo, failed *[]store.Delivery) error {
+	for _, x := range damaged {
+		key := seqKey(x.key.id, x.key.seq)
+		found, err := t.remove(bucketSendable, sendableKey(x.endpoint, x.key.id, x.key.seq))
+		if err != nil {
+			return err
+		}
+		if !found {
+			continue // another claim has met it
+		}
+		if err := t.fail(key, x.endpoint, failed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fail settles the first pending delivery of a record, which is in no index any more,
+// because it cannot be read.
+func (t *txn) fail(key []byte, endpoint string, failed *[]store.Delivery) error {
+	d := store.Delivery{Endpoint: endpoint}
+	if readDelivery(key, t.get(bucketDeliveries, key), &d) != nil { // else it is the body
+		k := asDeliveryKey(key)
+		d = store.Delivery{ID: k.id, Seq: k.seq, Endpoint: endpoint, Due: t.now}
+	}
+	d.State = store.Failed
+	t.pending--
+	if err := t.putDelivery(&d); err != nil {
+		return err
+	}
+	*failed = append(*failed, store.Delivery{ID: d.ID, Seq: d.Seq, Endpoint: d.Endpoint, State: store.Failed, Attempt: d.Attempt})
+	if err := t.indexFollowing(&d); err != nil {
+		return err
+	}
+	if t.get(bucketHeads, d.ID[:]) == nil {
+		return t.deleteSettled(d.ID)
+	}
+	return nil
 }
 
 // after is the first key that sorts after every key with this prefix, which is

@@ -1,8 +1,10 @@
 package bolt
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -224,6 +226,70 @@ func TestOneDamagedDelivery(t *testing.T) {
 	require.EqualValues(t, 3, list[0].Seq)
 	_, err = s.Deliveries(t.Context(), h.ID)
 	require.ErrorIs(t, err, store.ErrDamaged)
+}
+
+// A delivery that cannot be read, or has no body any more, is failed by the claim that
+// meets it, and the next of its record is due: whether it was due or was to be.
+func TestDamagedFirstDelivery(t *testing.T) {
+	for name, due := range map[string]time.Duration{"due": -time.Second, "to become due": time.Millisecond} {
+		for what, bucket := range map[string]int{"row": bucketDeliveries, "body": bucketBodies} {
+			t.Run(what+" of one "+name, func(t *testing.T) {
+				s := openNew(t)
+				h := addSending(t, s, 1, 3, func(int) string { return "endpoint" })[0]
+				claim := store.DeliveryClaim{Limit: 9, Lease: time.Hour}
+				if due > 0 { // it is tried, and is to be again
+					list, err := s.ClaimDeliveries(t.Context(), claim)
+					require.NoError(t, err)
+					require.Len(t, list, 1)
+					_, err = s.SettleDeliveries(t.Context(), []store.Settlement{{ID: h.ID, Seq: 1, State: store.Pending, Due: time.Now().Add(due)}})
+					require.NoError(t, err)
+				}
+				require.NoError(t, s.db.Update(func(tx *bbolt.Tx) error {
+					return tx.Bucket(bucketNames[bucket]).Put(seqKey(h.ID, 1), []byte("damaged"))
+				}))
+				var got []store.Delivery
+				require.Eventually(t, func() bool {
+					list, err := s.ClaimDeliveries(t.Context(), claim)
+					require.NoError(t, err)
+					got = append(got, list...)
+					return len(got) == 2
+				}, 10*time.Second, time.Millisecond)
+				slices.SortFunc(got, func(a, b store.Delivery) int { return cmp.Compare(a.Seq, b.Seq) })
+				require.EqualValues(t, 1, got[0].Seq)
+				require.Equal(t, store.Failed, got[0].State)
+				require.Nil(t, got[0].Body)
+				require.EqualValues(t, 2, got[1].Seq)
+				require.Equal(t, store.Pending, got[1].State)
+				require.NotNil(t, got[1].Body)
+
+				list, err := s.Deliveries(t.Context(), h.ID)
+				require.NoError(t, err)
+				require.Equal(t, store.Failed, list[0].State)
+				n, err := s.Backlog(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, 2, n)
+			})
+		}
+	}
+}
+
+// What is damaged of one record that was deleted is nobody else's harm.
+func TestDamagedDeliveryOfADeletedRecord(t *testing.T) {
+	s := openNew(t)
+	h := addSending(t, s, 1, 2, func(int) string { return "endpoint" })[0]
+	other := addSending(t, s, 1, 1, func(int) string { return "endpoint" })[0]
+	results, err := s.Delete(t.Context(), []store.Ref{h.Ref()})
+	require.NoError(t, err)
+	require.NoError(t, results[0].Err)
+	require.NoError(t, s.db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketNames[bucketDeliveries]).Put(seqKey(h.ID, 2), []byte("damaged"))
+	}))
+	errs, err := s.SettleDeliveries(t.Context(), []store.Settlement{
+		{ID: h.ID, Seq: 1, State: store.Delivered},
+		{ID: other.ID, Seq: 1, State: store.Delivered},
+	})
+	require.NoError(t, err)
+	require.Equal(t, []error{nil, nil}, errs)
 }
 
 // What a claim and what a settlement cost, with 100 and with 100,000 pending: as they

@@ -193,7 +193,7 @@ func (s *Store) Position(ctx context.Context, id ulid.ULID, limit int) (ahead in
 			return store.ErrNotFound
 		}
 		key := readyKey(h.Lane, h.Priority, h.ID)
-		if h.State != store.Queued || t.bucket(bucketReady).Get(key) == nil {
+		if h.State != store.Queued || t.get(bucketReady, key) == nil {
 			return nil
 		}
 		ready = true

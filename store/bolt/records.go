@@ -46,7 +46,7 @@ func (t *txn) insert(in *store.Insertion, out *store.Result) error {
 	var key []byte
 	if h.IdempotencyKey != "" {
 		key = idempotencyKey(h.Owner, h.IdempotencyKey)
-		if id := t.bucket(bucketKeys).Get(key); id != nil {
+		if id := t.get(bucketKeys, key); id != nil {
 			return t.existing(ulid.ULID(id), h, out)
 		}
 	}
@@ -158,7 +158,7 @@ func (s *Store) Get(ctx context.Context, id ulid.ULID) (store.Record, error) {
 		if r.Spec, err = t.spec(&w); err != nil {
 			return err
 		}
-		if b := t.bucket(bucketOutcomes).Get(id[:]); b != nil {
+		if b := t.get(bucketOutcomes, id[:]); b != nil {
 			r.Outcome, err = openBlob(b, w.outcome)
 		}
 		return err
@@ -167,7 +167,7 @@ func (s *Store) Get(ctx context.Context, id ulid.ULID) (store.Record, error) {
 }
 
 func (t *txn) spec(r *row) ([]byte, error) {
-	return openBlob(t.bucket(bucketSpecs).Get(r.ID[:]), r.spec)
+	return openBlob(t.get(bucketSpecs, r.ID[:]), r.spec)
 }
 
 // Apply implements [store.Records].

@@ -11,8 +11,7 @@ import (
 // ends the transaction.
 func (t *txn) settle(in *store.Settlement) (result, fatal error) {
 	key := seqKey(in.ID, in.Seq)
-	c := t.bucket(bucketDeliveries).Cursor()
-	k, v := c.Seek(key)
+	k, v := t.seek(bucketDeliveries, key)
 	if !bytes.Equal(k, key) {
 		return store.ErrNotFound, nil
 	}
@@ -20,7 +19,7 @@ func (t *txn) settle(in *store.Settlement) (result, fatal error) {
 	if err := readDelivery(key, v, &d); err != nil {
 		return err, nil // this one's damage, and nobody else's
 	}
-	k, _ = c.Next()
+	k, _ = t.cursors[bucketDeliveries].Next()
 	followed := bytes.HasPrefix(k, in.ID[:])
 	if d.Attempt != in.Attempt {
 		return store.ErrStale, nil
@@ -55,7 +54,7 @@ func (t *txn) settle(in *store.Settlement) (result, fatal error) {
 	case first:
 		fatal = t.indexFollowing(&d)
 	}
-	if fatal == nil && t.bucket(bucketHeads).Get(in.ID[:]) == nil {
+	if fatal == nil && t.get(bucketHeads, in.ID[:]) == nil {
 		fatal = t.deleteSettled(in.ID) // its record went before it
 	}
 	return nil, fatal

@@ -14,11 +14,12 @@ type txn struct {
 	store   *Store
 	now     time.Time // the store's clock, the same for the whole transaction
 	buckets [bucketCount]*bbolt.Bucket
-	lanes   map[string]int64 // how many ready keys each lane has gained
-	full    *bool            // whether MaxSize is reached, once somebody asked
-	last    *ulid.ULID       // the highest id there is, once somebody asked
-	values  *arena           // of a transaction that writes: see take
-	fresh   row              // of the record that is being inserted
+	cursors [bucketCount]*bbolt.Cursor // for get and remove
+	lanes   map[string]int64           // how many ready keys each lane has gained
+	full    *bool                      // whether MaxSize is reached, once somebody asked
+	last    *ulid.ULID                 // the highest id there is, once somebody asked
+	values  *arena                     // of a transaction that writes: see take
+	fresh   row                        // of the record that is being inserted
 
 	pending  int64       // how many pending deliveries there are more than before
 	settled  []settled   // whose leases end with the transaction
@@ -60,7 +61,7 @@ func (t *txn) isNew(id ulid.ULID) bool {
 		*t.last = id
 		return true
 	}
-	if t.bucket(bucketHeads).Get(id[:]) != nil {
+	if t.get(bucketHeads, id[:]) != nil {
 		return false
 	}
 	k, _ := t.bucket(bucketDeliveries).Cursor().Seek(id[:])
@@ -77,6 +78,32 @@ func (t *txn) bucket(n int) *bbolt.Bucket {
 		t.buckets[n] = b
 	}
 	return b
+}
+
+// get returns the value of a key, or nil. It is Get of the bucket, with a cursor that
+// later calls use again.
+func (t *txn) get(n int, key []byte) []byte {
+	if k, v := t.seek(n, key); bytes.Equal(k, key) {
+		return v
+	}
+	return nil
+}
+
+// remove deletes a key, if it is there.
+func (t *txn) remove(n int, key []byte) (found bool, err error) {
+	if k, _ := t.seek(n, key); !bytes.Equal(k, key) {
+		return false, nil
+	}
+	return true, t.cursors[n].Delete()
+}
+
+func (t *txn) seek(n int, key []byte) (k, v []byte) {
+	c := t.cursors[n]
+	if c == nil {
+		c = t.bucket(n).Cursor()
+		t.cursors[n] = c
+	}
+	return c.Seek(key)
 }
 
 // atLimit reports whether the pages in use have reached MaxSize.

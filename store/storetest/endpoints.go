@@ -13,6 +13,8 @@ func endpointRules() []rule {
 		{"PerEndpoint", endpointShare},
 		{"PassedOver", endpointPassed},
 		{"Room", endpointRoom},
+		{"NamedAlone", endpointNamedAlone},
+		{"Bytes", endpointBytes},
 		{"HeldInFront", endpointHeld},
 		{"TakenInTurn", endpointTurns},
 		{"AfterUnknown", endpointAfterUnknown},
@@ -219,4 +221,36 @@ func endpointNames(f *fixture) {
 		f.settle(store.Delivered, got[0])
 	}
 	f.Empty(f.send(10))
+}
+
+// Below 0, PerEndpoint leaves only the endpoints that are named.
+func endpointNamedAlone(f *fixture) {
+	f.crowd("a", 3)
+	f.crowd("b", 3)
+	f.crowd("c", 3)
+	claim := store.DeliveryClaim{Limit: 100, PerEndpoint: -1}
+	f.Empty(f.sendAs(claim))
+	claim.Room = map[string]int{"b": 2}
+	f.Equal([]string{"b", "b"}, endpointsOf(f.sendAs(claim)))
+	claim.Room = map[string]int{"b": 2, "c": 1}
+	f.Equal([]string{"b", "c"}, endpointsOf(f.sendAs(claim)))
+}
+
+// The bodies of a claim have so many bytes together at most, or there is one.
+func endpointBytes(f *fixture) {
+	for _, size := range []int{1000, 400, 400, 400} {
+		in := sending("endpoint", 1)
+		in.Deliveries[0].Body = make([]byte, size)
+		f.insert(in)
+	}
+	lengths := func(most int64) (n []int) {
+		f.t.Helper()
+		for _, d := range f.sendAs(store.DeliveryClaim{Limit: 10, Bytes: most}) {
+			n = append(n, len(d.Body))
+		}
+		return n
+	}
+	f.Equal([]int{1000}, lengths(500), "one is always taken")
+	f.Equal([]int{400, 400}, lengths(1000))
+	f.Equal([]int{400}, lengths(0))
 }

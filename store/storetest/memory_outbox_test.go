@@ -37,19 +37,23 @@ func (m *memory) ClaimDeliveries(ctx context.Context, c store.DeliveryClaim) ([]
 		}
 	}
 	var claimed []store.Delivery
+	bytes := int64(0)
 	for _, endpoint := range turns(due, c.After) {
 		list := due[endpoint]
 		most, named := c.Room[endpoint]
 		switch {
 		case named:
 			most = max(most, 0)
-		case c.PerEndpoint > 0:
-			most = c.PerEndpoint
+		case c.PerEndpoint != 0:
+			most = max(c.PerEndpoint, 0)
 		default:
 			most = c.Limit
 		}
 		slices.SortFunc(list, func(a, b *sending) int { return cmp.Or(a.Due.Compare(b.Due), a.ID.Compare(b.ID)) })
 		for _, d := range list[:min(len(list), most, c.Limit-len(claimed))] {
+			if bytes += int64(len(d.Body)); c.Bytes > 0 && bytes > c.Bytes && len(claimed) > 0 {
+				return claimed, nil
+			}
 			d.hidden = now.Add(c.Lease)
 			claimed = append(claimed, copyDelivery(d.Delivery))
 		}
