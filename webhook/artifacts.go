@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -57,6 +58,26 @@ func FormatArtifacts(jobID string, metas []ArtifactMeta) json.RawMessage {
 		panic(err) // strings, numbers and booleans always encode
 	}
 	return out
+}
+
+// InlineSize returns how many bytes data takes in the array of FormatArtifacts: text may
+// take up to six for each of its own, and anything else four for three.
+func InlineSize(data []byte) int64 {
+	if !utf8.Valid(data) {
+		return int64(base64.StdEncoding.EncodedLen(len(data)))
+	}
+	size := int64(len(data))
+	for i, c := range data {
+		switch {
+		case c == '"', c == '\\', c == '\n', c == '\r', c == '\t', c == '\b', c == '\f':
+			size++
+		case c < ' ':
+			size += 5
+		case c == 0xe2 && bytes.HasPrefix(data[i+1:], []byte{0x80}) && i+2 < len(data) && data[i+2]&^1 == 0xa8:
+			size += 3 // the line and paragraph separators, U+2028 and U+2029
+		}
+	}
+	return size
 }
 
 func (m ArtifactMeta) format(jobID string) artifact {

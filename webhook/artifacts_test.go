@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -168,4 +169,28 @@ func format(t *testing.T, m webhook.ArtifactMeta) element {
 	require.NoError(t, json.Unmarshal(webhook.FormatArtifacts("J1", []webhook.ArtifactMeta{m}), &list))
 	require.Len(t, list, 1)
 	return list[0]
+}
+
+// What an artifact takes in a document is known before it is put there.
+func TestInlineSize(t *testing.T) {
+	for name, data := range map[string]string{
+		"nothing":      "",
+		"text":         "plain text, äöü 你好 😀 <&>",
+		"escapes":      "\"\\\n\r\t\b\f\x00\x01\x1f\x7f",
+		"separators":   "\u2028\u2029\u2027\u202a",
+		"not text":     "\xff\x00\x01",
+		"cut short":    "\xe2\x80",
+		"another cut":  "abc\xe2",
+		"all controls": strings.Repeat("\x01", 1000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			empty := len(webhook.FormatArtifacts("j", []webhook.ArtifactMeta{{Name: "a", Data: []byte{}}}))
+			full := len(webhook.FormatArtifacts("j", []webhook.ArtifactMeta{{Name: "a", Data: []byte(data)}}))
+			rest := len(strconv.Itoa(len(data))) - 1 // the size is a number
+			if !utf8.ValidString(data) {
+				rest += len(`,"encoding":"base64"`)
+			}
+			require.EqualValues(t, full-empty-rest, webhook.InlineSize([]byte(data)))
+		})
+	}
 }

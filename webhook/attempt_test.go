@@ -111,7 +111,7 @@ func TestAttemptIsRecorded(t *testing.T) {
 					_, _ = io.WriteString(c, "220 mail ready\r\n")
 				}).String()
 			},
-			phase: webhook.PhaseHeaders, fault: webhook.FaultReceiver,
+			phase: webhook.PhaseHeaders, fault: webhook.FaultReceiver, excerpt: "mail",
 		},
 		"answers an error": {
 			url: func(t *testing.T) string {
@@ -150,14 +150,14 @@ func TestAttemptIsRecorded(t *testing.T) {
 			require.Equal(t, tc.phase, out.Phase, "%v", out.Err)
 			require.Equal(t, tc.fault, out.Fault)
 			require.Equal(t, tc.status, out.Status)
-			require.Equal(t, tc.excerpt, out.Excerpt)
+			require.Equal(t, tc.excerpt, out.Response)
 			require.Equal(t, tc.fault == "", out.Err == nil)
 			if tc.noAddr {
-				require.False(t, out.Addr.IsValid())
+				require.False(t, out.Address.IsValid())
 				return
 			}
-			require.Equal(t, netip.MustParseAddr("127.0.0.1"), out.Addr.Addr())
-			require.Contains(t, m.URL, out.Addr.String())
+			require.Equal(t, netip.MustParseAddr("127.0.0.1"), out.Address.Addr())
+			require.Contains(t, m.URL, out.Address.String())
 		})
 	}
 }
@@ -174,7 +174,7 @@ func TestAttemptEndsAtDNS(t *testing.T) {
 	out := s.Send(t.Context(), message("http://receiver.example"))
 	require.Equal(t, webhook.PhaseDNS, out.Phase)
 	require.Equal(t, webhook.FaultReceiver, out.Fault)
-	require.False(t, out.Addr.IsValid())
+	require.False(t, out.Address.IsValid())
 }
 
 // The second attempt uses the connection of the first.
@@ -186,7 +186,7 @@ func TestAttemptOnAnOpenConnection(t *testing.T) {
 		out := s.Send(t.Context(), message(r.URL))
 		require.Equal(t, webhook.Delivered, out.Result)
 		require.Equal(t, webhook.PhaseBody, out.Phase)
-		require.Equal(t, "http://"+out.Addr.String(), r.URL)
+		require.Equal(t, "http://"+out.Address.String(), r.URL)
 	}
 	require.Len(t, conns, 1)
 }

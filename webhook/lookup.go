@@ -12,8 +12,8 @@ const maxAddresses = 16
 
 // Address is one address of a receiver's host.
 type Address struct {
-	Addr netip.Addr
-	Err  error // why the guard refuses it, a [*GuardError]; nil if it may be dialed
+	IP  netip.Addr
+	Err error // why the guard refuses it, a [*GuardError]; nil if it may be dialed
 }
 
 // Lookup resolves the host of a URL as an attempt does, and says of each address, at
@@ -40,7 +40,7 @@ func (s *Sender) Lookup(ctx context.Context, raw string) ([]Address, error) {
 	out := make([]Address, 0, len(found))
 	for _, a := range found[:min(len(found), maxAddresses)] {
 		a = a.Unmap()
-		out = append(out, Address{Addr: a, Err: s.guard.Check(host, netip.AddrPortFrom(a, port))})
+		out = append(out, Address{IP: a, Err: s.guard.Check(host, netip.AddrPortFrom(a, port))})
 	}
 	return out, nil
 }

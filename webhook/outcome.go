@@ -31,7 +31,7 @@ type Fault string
 // Who can be at fault.
 const (
 	FaultReceiver Fault = "receiver" // it answered so, or cannot be reached under its name and address
-	FaultGuard    Fault = "guard"    // the [Guard] refused the address: the operator can allow it
+	FaultGuard    Fault = "guard"    // the [Guard], or the egress proxy with 403, refused the receiver: the operator can allow it
 	FaultProxy    Fault = "proxy"    // the operator's egress proxy is out of order, or refuses us
 	FaultSender   Fault = "sender"   // the attempt was called off, or the message cannot be sent
 )
@@ -43,15 +43,15 @@ type Outcome struct {
 	Fault Fault
 	// Phase is how far the attempt came; "" if it did not begin.
 	Phase Phase
-	// Addr is what was connected to last, or tried: the receiver or, if there is
+	// Address is what was connected to last, or tried: the receiver or, if there is
 	// one, the proxy. It is not valid if no address was known yet.
-	Addr netip.AddrPort
+	Address netip.AddrPort
 	// Status is the HTTP status, or 0 if there was no answer.
 	Status int
-	// Excerpt is how the body of the answer begins if Result is not Delivered, at
+	// Response is how the body of the answer begins if Result is not Delivered, at
 	// most 256 bytes, with a dot for each byte that is not text. Show it only to
 	// whom the URL belongs: it is what stands behind that.
-	Excerpt string
+	Response string
 	// Err is nil if Result is Delivered. Otherwise it says what went wrong in
 	// at most 512 bytes, without the secret and without more of the URL than
 	// its host. It wraps a [*GuardError] if the guard refused the address,

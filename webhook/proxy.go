@@ -24,6 +24,9 @@ func (e *proxyError) Error() string {
 	return fmt.Sprintf("the proxy answered %d %s", e.status, http.StatusText(e.status))
 }
 
+// errProxyForbids is as good as a refusal of the guard: it is about the receiver.
+var errProxyForbids = errors.New("the proxy forbids this receiver: it answered 403 Forbidden")
+
 // onProxyAnswer looks at the answer to a CONNECT (RFC 9110, section 9.3.6). 502 and 504
 // say that the proxy is well and the receiver cannot be reached (section 15.6).
 func onProxyAnswer(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
@@ -32,6 +35,8 @@ func onProxyAnswer(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Re
 		return nil
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
 		return fmt.Errorf("the proxy cannot reach the receiver: it answered %s", resp.Status)
+	case http.StatusForbidden:
+		return errProxyForbids
 	}
 	return &proxyError{resp.StatusCode}
 }

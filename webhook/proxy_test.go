@@ -93,7 +93,7 @@ func TestSendThroughAProxy(t *testing.T) {
 	for _, to := range []string{plain.URL, secure.URL} {
 		out := s.Send(t.Context(), message(to+"/hook"))
 		require.Equal(t, webhook.Delivered, out.Result, "%v", out.Err)
-		require.Equal(t, e.URL.Host, out.Addr.String(), "what was connected to is the proxy")
+		require.Equal(t, e.URL.Host, out.Address.String(), "what was connected to is the proxy")
 	}
 	asked := e.requests()
 	require.Len(t, asked, 2)
@@ -121,7 +121,7 @@ func TestProxyFaults(t *testing.T) {
 		"is down, plain":                {func(*testing.T) *url.URL { return down }, plain, webhook.FaultProxy},
 		"wants a password":              {func(t *testing.T) *url.URL { return newEgress(t, 407).URL }, secure, webhook.FaultProxy},
 		"wants a password, plain":       {func(t *testing.T) *url.URL { return newEgress(t, 407).URL }, plain, webhook.FaultProxy},
-		"forbids it":                    {func(t *testing.T) *url.URL { return newEgress(t, 403).URL }, secure, webhook.FaultProxy},
+		"forbids it":                    {func(t *testing.T) *url.URL { return newEgress(t, 403).URL }, secure, webhook.FaultGuard},
 		"is broken":                     {func(t *testing.T) *url.URL { return newEgress(t, 500).URL }, secure, webhook.FaultProxy},
 		"cannot reach them":             {func(t *testing.T) *url.URL { return newEgress(t, 0).URL }, secure, webhook.FaultReceiver},
 		"cannot reach them, plain":      {func(t *testing.T) *url.URL { return newEgress(t, 0).URL }, plain, webhook.FaultReceiver},

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -18,13 +19,22 @@ import (
 )
 
 const (
-	defaultTimeout = 15 * time.Second
-	maxResponse    = 16 << 10 // bytes of a response body that are read, and of its header
-	maxMessageID   = 256      // bytes
-	maxExcerpt     = 256      // bytes of a response body that are told
-	maxIdle        = 256      // connections kept open for the next attempts
+	defaultTimeout  = 15 * time.Second
+	maxResponse     = 16 << 10 // bytes of a response body that are read, and of its header
+	maxMessageID    = 256      // bytes
+	maxResponseText = 256      // bytes of a response body that are told
+	// Servers close connections that are idle: Node's after 5 s. A request that meets that
+	// fails, so be first.
+	idleTimeout = 4 * time.Second
+	maxIdle     = 256 // connections kept open for the next attempts
 
 	userAgent = "foreman-webhook/1"
+)
+
+// Headers that are the same for all; they are never written to.
+var (
+	contentTypes = []string{"application/json"}
+	userAgents   = []string{userAgent}
 )
 
 // SenderOptions says how a [Sender] works. The zero value is fine.
@@ -126,7 +136,7 @@ func newTransport(d *net.Dialer) *http.Transport {
 		DisableCompression:     true, // a small answer must not become a large one
 		MaxIdleConns:           maxIdle,
 		MaxIdleConnsPerHost:    maxIdle,
-		IdleConnTimeout:        time.Minute,
+		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxResponse,
 	}
 }
@@ -181,18 +191,19 @@ func (s *Sender) attempt(ctx context.Context, m Message) Outcome {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		out := Outcome{Result: Retry, Err: &sendError{err}}
+		out := Outcome{Result: Retry}
+		out.Err, out.Response = told(err)
 		var connected bool
-		out.Phase, out.Addr, connected = t.seen()
+		out.Phase, out.Address, connected = t.seen()
 		out.Fault = s.faultOf(err, connected)
 		return out
 	}
 	t.reach(PhaseBody)
-	excerpt := drain(resp)
+	response := drain(resp)
 	out := judge(resp.StatusCode, resp.Header, time.Now())
-	out.Phase, out.Addr, _ = t.seen()
+	out.Phase, out.Address, _ = t.seen()
 	if out.Result != Delivered {
-		out.Excerpt = excerpt
+		out.Response = response
 		out.Fault = FaultReceiver
 		if s.proxied() && out.Status == http.StatusProxyAuthRequired {
 			out.Fault = FaultProxy
@@ -201,9 +212,24 @@ func (s *Sender) attempt(ctx context.Context, m Message) Outcome {
 	return out
 }
 
+// told is what is said of an error of the transport, and how an answer began that is
+// none of HTTP, which net/http quotes in its error.
+func told(err error) (error, string) {
+	text := err.Error()
+	i := strings.Index(text, "malformed HTTP ")
+	if i < 0 {
+		return &sendError{err}, ""
+	}
+	answer := ""
+	if q := strings.IndexByte(text[i:], '"'); q >= 0 {
+		answer, _ = strconv.Unquote(text[i+q:])
+	}
+	return errors.New("webhook: the answer is not HTTP"), printable([]byte(answer[:min(len(answer), maxResponseText)]))
+}
+
 // faultOf tells who is to see to an error before there was an answer.
 func (s *Sender) faultOf(err error, connected bool) Fault {
-	if _, ok := errors.AsType[*GuardError](err); ok {
+	if _, ok := errors.AsType[*GuardError](err); ok || errors.Is(err, errProxyForbids) {
 		return FaultGuard
 	}
 	if s.proxied() && isProxyFault(err, connected) {
@@ -230,8 +256,8 @@ func (s *Sender) request(ctx context.Context, m Message) (*http.Request, error) 
 		password, _ := u.User.Password()
 		req.SetBasicAuth(u.User.Username(), password)
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", userAgent)
+	req.Header["Content-Type"] = contentTypes
+	req.Header["User-Agent"] = userAgents
 	s.signer.sign(req.Header, m.ID, time.Now(), m.Body)
 	return req, nil
 }
@@ -255,10 +281,10 @@ func drain(resp *http.Response) string {
 	if resp.StatusCode == http.StatusSwitchingProtocols || resp.Body == http.NoBody {
 		return ""
 	}
-	var start [maxExcerpt]byte
+	var start [maxResponseText]byte
 	n, err := io.ReadFull(resp.Body, start[:])
 	if err == nil {
-		_, _ = io.CopyN(io.Discard, resp.Body, maxResponse-maxExcerpt)
+		_, _ = io.CopyN(io.Discard, resp.Body, maxResponse-maxResponseText)
 	}
 	return printable(start[:n])
 }

@@ -108,13 +108,13 @@ func rawSigner(secret string) signer {
 // sign sets the headers of one attempt, made at now, at sending body.
 func (s signer) sign(h http.Header, id string, now time.Time, body []byte) {
 	timestamp := strconv.FormatInt(now.Unix(), 10)
-	h.Set("Webhook-Id", id)
-	h.Set("Webhook-Timestamp", timestamp)
+	values := []string{id, timestamp, "", ""} // one array for all
+	h["Webhook-Id"], h["Webhook-Timestamp"] = values[0:1:1], values[1:2:2]
 	if s.plain == nil {
 		return
 	}
-	h.Set("X-Foreman-Signature", s.one(body))
-	h.Set("Webhook-Signature", s.list(head(id, timestamp), now, body))
+	values[2], values[3] = s.one(body), s.list(head(id, timestamp), now, body)
+	h["X-Foreman-Signature"], h["Webhook-Signature"] = values[2:3:3], values[3:4:4]
 }
 
 // one is the value of X-Foreman-Signature.

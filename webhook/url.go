@@ -52,7 +52,7 @@ func (g *Guard) CheckURL(raw string) error {
 func (g *Guard) checkTarget(u *url.URL) error {
 	port, ok := portOf(u)
 	if !ok {
-		return errors.New("webhook: the port of the URL is not a number from 1 to 65535")
+		return errors.New("webhook: the port of the URL is not a number from 1 to 65535, without zeros before it")
 	}
 	if rule := g.portRule(port); rule != "" {
 		return &GuardError{Port: port, Rule: rule, Option: optionPorts}
@@ -121,7 +121,7 @@ func portOf(u *url.URL) (port uint16, ok bool) {
 		return 80, true
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
-	return uint16(n), err == nil && n != 0
+	return uint16(n), err == nil && n != 0 && text[0] != '0'
 }
 
 func unprintable(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }
