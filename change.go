@@ -3,9 +3,7 @@ package foreman
 import (
 	"bytes"
 	"encoding/json"
-	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/foreman-go/foreman/store"
@@ -61,7 +59,7 @@ func (e *entry) advance(l life, now time.Time, inlined []webhook.ArtifactMeta) (
 		}
 	}
 	fx.deliveries = []store.Delivery{{
-		Seq: e.Sequence, Endpoint: origin(e.Spec.StateWebhookURL), URL: e.Spec.StateWebhookURL,
+		Seq: e.Sequence, Endpoint: webhook.Origin(e.Spec.StateWebhookURL), URL: e.Spec.StateWebhookURL,
 		Due: now, Body: data,
 	}}
 	return fx, nil
@@ -70,15 +68,6 @@ func (e *entry) advance(l life, now time.Time, inlined []webhook.ArtifactMeta) (
 // tells reports whether the webhook is to hear of a state.
 func (s *Spec) tells(state State) bool {
 	return s.StateWebhookURL != "" && (len(s.WebhookEvents) == 0 || slices.Contains(s.WebhookEvents, state))
-}
-
-// origin is what deliveries share limits by: who answers, whatever the path.
-func origin(rawURL string) string {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return rawURL
-	}
-	return strings.ToLower(u.Scheme + "://" + u.Host)
 }
 
 // marshal is json.Marshal without its escapes for HTML, which would make text

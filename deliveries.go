@@ -42,8 +42,8 @@ type Delivery struct {
 	// if it has to wait: see WaitingFor.
 	NextAttemptAt time.Time
 	// WaitingFor is what keeps a pending delivery from being sent now, as far as this
-	// process knows: "earlier" deliveries of the job, its "retry", or its "endpoint",
-	// which kept failing and is left alone; "" for nothing.
+	// process knows: "earlier" deliveries of the job, its "retry", its "endpoint" or the
+	// "proxy", which kept failing and is left alone; "" for nothing.
 	WaitingFor string
 	// Attempts are the latest 20 that were made.
 	Attempts []DeliveryAttempt
@@ -57,8 +57,8 @@ type DeliveryAttempt struct {
 	// came so far: the receiver or the egress proxy.
 	Phase   webhook.Phase
 	Address netip.AddrPort
-	// Status is that of HTTP; 0 without an answer.
-	Status int
+	// HTTPStatus is that of the answer; 0 without one.
+	HTTPStatus int
 	// Fault is who has to see to an attempt that failed, and Error what went wrong;
 	// both are empty if it delivered.
 	Fault webhook.Fault
@@ -143,8 +143,8 @@ func asDelivery(k *store.Delivery) Delivery {
 
 func (t keptTry) attempt() DeliveryAttempt {
 	return DeliveryAttempt{
-		At: t.At, Duration: t.Duration, Phase: t.Phase, Address: t.Addr, Status: t.Status,
-		Fault: t.Fault, Error: t.Error, Response: t.Excerpt,
+		At: t.At, Duration: t.Duration, Phase: t.Phase, Address: t.Address, HTTPStatus: t.Status,
+		Fault: t.Fault, Error: t.Error, Response: t.Response,
 	}
 }
 
@@ -159,6 +159,8 @@ func (o *outbox) waitingFor(d *store.Delivery, behind bool) string {
 		return "earlier"
 	case e != nil && e.until.After(now):
 		return "endpoint"
+	case o.proxy.until.After(now):
+		return "proxy"
 	case d.Due.After(now):
 		return "retry"
 	}

@@ -73,13 +73,13 @@ func TestDeliveries(t *testing.T) {
 	}
 	require.Len(t, ds[0].Attempts, 3)
 	for i, want := range []foreman.DeliveryAttempt{
-		{Phase: webhook.PhaseBody, Status: 500, Fault: webhook.FaultReceiver},
+		{Phase: webhook.PhaseBody, HTTPStatus: 500, Fault: webhook.FaultReceiver},
 		{Phase: webhook.PhaseHeaders, Fault: webhook.FaultReceiver},
-		{Phase: webhook.PhaseBody, Status: 200},
+		{Phase: webhook.PhaseBody, HTTPStatus: 200},
 	} {
 		a := ds[0].Attempts[i]
 		require.Equal(t, want.Phase, a.Phase, i)
-		require.Equal(t, want.Status, a.Status)
+		require.Equal(t, want.HTTPStatus, a.HTTPStatus)
 		require.Equal(t, want.Fault, a.Fault)
 		require.Equal(t, want.Fault == "", a.Error == "")
 		require.Equal(t, strings.TrimPrefix(r.URL(), "http://"), a.Address.String())
@@ -119,7 +119,7 @@ type wireDelivery struct {
 	Attempts      []struct {
 		At                                               time.Time
 		Duration, Phase, Address, Fault, Error, Response string
-		Status                                           int
+		HTTPStatus                                       int `json:"http_status"`
 	}
 	Links struct{ Redeliver string }
 }
@@ -159,7 +159,7 @@ func TestDeliveriesOverHTTP(t *testing.T) {
 	require.Equal(t, "earlier", all.Deliveries[2].WaitingFor)
 	require.Equal(t, "body", first.Attempts[0].Phase)
 	require.Equal(t, "receiver", first.Attempts[0].Fault)
-	require.Equal(t, http.StatusTeapot, first.Attempts[0].Status)
+	require.Equal(t, http.StatusTeapot, first.Attempts[0].HTTPStatus)
 	_, err := time.ParseDuration(first.Attempts[0].Duration)
 	require.NoError(t, err)
 
@@ -179,7 +179,7 @@ func TestDeliveriesOverHTTP(t *testing.T) {
 	require.Equal(t, "short and stout\n", first.Attempts[0].Response)
 	var seen wireDeliveries
 	admin.get(j.Links["deliveries"]).is(200).into(&seen)
-	require.Equal(t, http.StatusTeapot, seen.Deliveries[0].Attempts[0].Status)
+	require.Equal(t, http.StatusTeapot, seen.Deliveries[0].Attempts[0].HTTPStatus)
 	require.Empty(t, seen.Deliveries[0].Attempts[0].Response)
 	bob.get(j.Links["deliveries"]).fails(404, foreman.ErrNotFound)
 	bob.post(first.Links.Redeliver, "").fails(404, foreman.ErrNotFound)

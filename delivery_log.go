@@ -22,11 +22,11 @@ type keptTry struct {
 	At       time.Time      `json:"at"`
 	Duration time.Duration  `json:"ns"`
 	Phase    webhook.Phase  `json:"phase,omitempty"`
-	Addr     netip.AddrPort `json:"addr,omitzero"`
-	Status   int            `json:"status,omitempty"`
+	Address  netip.AddrPort `json:"address,omitzero"`
+	Status   int            `json:"http_status,omitempty"`
 	Fault    webhook.Fault  `json:"fault,omitempty"`
 	Error    string         `json:"error,omitempty"`
-	Excerpt  string         `json:"excerpt,omitempty"`
+	Response string         `json:"response,omitempty"`
 }
 
 // maxTries bounds how many attempts at a delivery are kept.
@@ -42,8 +42,8 @@ func decodeDeliveryLog(b []byte) deliveryLog {
 
 func tryOf(begun time.Time, out *webhook.Outcome) keptTry {
 	t := keptTry{
-		At: begun, Duration: out.Duration, Phase: out.Phase, Addr: out.Addr,
-		Status: out.Status, Fault: out.Fault, Excerpt: out.Excerpt,
+		At: begun, Duration: out.Duration, Phase: out.Phase, Address: out.Address,
+		Status: out.Status, Fault: out.Fault, Response: out.Response,
 	}
 	if out.Err != nil {
 		t.Error = out.Err.Error()
@@ -61,7 +61,7 @@ func (l *deliveryLog) add(begun time.Time, out *webhook.Outcome) {
 // encode writes most logs without reflection: those of one attempt that delivered.
 func (l *deliveryLog) encode() []byte {
 	if len(l.Attempts) == 1 && l.Tries == 0 && !l.Redelivered {
-		if t := &l.Attempts[0]; t.Fault == "" && t.Error == "" && t.Excerpt == "" && t.Addr.IsValid() {
+		if t := &l.Attempts[0]; t.Fault == "" && t.Error == "" && t.Response == "" && t.Address.IsValid() {
 			return t.appendPlain(make([]byte, 0, 160))
 		}
 	}
@@ -76,8 +76,8 @@ func (t *keptTry) appendPlain(b []byte) []byte {
 	b = t.At.AppendFormat(append(b, `{"attempts":[{"at":"`...), time.RFC3339Nano)
 	b = strconv.AppendInt(append(b, `","ns":`...), int64(t.Duration), 10)
 	b = append(append(b, `,"phase":"`...), t.Phase...)
-	b = t.Addr.AppendTo(append(b, `","addr":"`...))
-	b = strconv.AppendInt(append(b, `","status":`...), int64(t.Status), 10)
+	b = t.Address.AppendTo(append(b, `","address":"`...))
+	b = strconv.AppendInt(append(b, `","http_status":`...), int64(t.Status), 10)
 	return append(b, `}]}`...)
 }
 

@@ -16,7 +16,7 @@ func TestPlainDeliveryLog(t *testing.T) {
 	var l deliveryLog
 	l.add(time.Date(2026, 11, 24, 2, 35, 22, 192988000, time.UTC), &webhook.Outcome{
 		Result: webhook.Delivered, Phase: webhook.PhaseBody, Status: 204,
-		Addr: netip.MustParseAddrPort("[2001:db8::1]:443"), Duration: 1500 * time.Microsecond,
+		Address: netip.MustParseAddrPort("[2001:db8::1]:443"), Duration: 1500 * time.Microsecond,
 	})
 	want, err := marshal(&l)
 	require.NoError(t, err)
@@ -25,4 +25,20 @@ func TestPlainDeliveryLog(t *testing.T) {
 
 	l.Tries = 2
 	require.Equal(t, l, decodeDeliveryLog(l.encode()))
+}
+
+// Who does not run the server is not told what is behind a name that leads inside, nor
+// who does not own the job what its receiver has answered.
+func TestWhoSeesWhatOfAnAttempt(t *testing.T) {
+	inside := DeliveryAttempt{Fault: webhook.FaultGuard, Error: "10.1.2.3 refused", Address: netip.MustParseAddrPort("10.1.2.3:80")}
+	seen := attemptAsJSON(&inside, viewer{owner: true})
+	require.Equal(t, guarded, seen.Error)
+	require.False(t, seen.Address.IsValid())
+	seen = attemptAsJSON(&inside, viewer{admin: true})
+	require.Equal(t, inside.Error, seen.Error)
+	require.Equal(t, inside.Address, seen.Address)
+
+	answered := DeliveryAttempt{Fault: webhook.FaultReceiver, HTTPStatus: 500, Response: "a secret of theirs"}
+	require.Equal(t, answered.Response, attemptAsJSON(&answered, viewer{owner: true}).Response)
+	require.Empty(t, attemptAsJSON(&answered, viewer{admin: true}).Response)
 }

@@ -7,16 +7,17 @@ import "time"
 // are pure but for the endpoint itself; times are given.
 //
 // Its room begins small, grows with each success and falls to one with a failure, as
-// a sender of packets does it: many endpoints that hang hold few of the places that
-// all share. One that fails too often in a row is left alone as a whole (a circuit
-// breaker), for longer and longer, with one attempt in between to see whether it is
-// back. Nothing to it is dropped, and no attempt counted, meanwhile.
+// a sender of packets does it. One that fails too often in a row is left alone as a
+// whole (a circuit breaker), for longer and longer, with one attempt in between to see
+// whether it is back. Nothing to it is dropped, and no attempt counted, meanwhile.
 type endpoint struct {
 	underway int
 	room     int
+	proven   bool      // it has accepted something since it last failed
 	failures int       // in a row
 	trips    int       // how often in a row it was found to be failing
 	since    time.Time // of the first failure in a row
+	tripped  time.Time // when it was last found to be failing
 	until    time.Time // left alone until then, if it is not zero
 	used     time.Time
 }
@@ -37,43 +38,50 @@ func (e *endpoint) free(now time.Time, most int) int {
 // succeeded says that it answered as it should. It reports whether that ends a time in
 // which it was left alone.
 func (e *endpoint) succeeded(most int) (back bool) {
-	back = !e.until.IsZero()
 	e.room = min(e.room+1, most)
-	e.failures, e.trips, e.since, e.until = 0, 0, time.Time{}, time.Time{}
-	return back
+	e.proven = true
+	return e.recovered()
 }
 
-// failed says that it could not be reached or is out of order. It reports whether that
-// begins a time in which it is left alone.
-func (e *endpoint) failed(now time.Time, b *Breaker) (leave bool) {
+// failed says that an attempt did not reach it, or found it out of order. It reports
+// whether that begins a time in which it is left alone.
+func (e *endpoint) failed(begun, now time.Time, b *Breaker) (leave bool) {
 	if e.failures == 0 {
 		e.since = now
 	}
 	e.failures++
-	e.room = 1
-	if b.Failures < 0 || e.failures < b.Failures || e.until.After(now) {
-		return false // the last are of attempts that had begun before it was left alone
+	e.room, e.proven = 1, false
+	if b.Failures < 0 || e.failures < b.Failures || begun.Before(e.tripped) {
+		return false // what began before it was left alone tells nothing new
 	}
 	pause := b.MaxDelay
 	if e.trips < 30 && b.Delay < b.MaxDelay>>e.trips {
 		pause = b.Delay << e.trips
 	}
 	e.trips++
-	e.until = now.Add(jitter(pause))
+	e.tripped, e.until = now, now.Add(jitter(pause))
 	return true
 }
 
-// answered says that it is there, and did not want this one.
-func (e *endpoint) answered() {
-	if e.until.IsZero() {
-		e.failures, e.since = 0, time.Time{}
+// answered says that it was there for an attempt, and did not want this one. It reports
+// what succeeded does.
+func (e *endpoint) answered(begun time.Time) (back bool) {
+	if begun.Before(e.tripped) {
+		return false
 	}
+	return e.recovered()
 }
 
-// forgettable reports whether nothing is lost by forgetting it.
+func (e *endpoint) recovered() (back bool) {
+	back = !e.until.IsZero()
+	e.failures, e.trips, e.since, e.until = 0, 0, time.Time{}, time.Time{}
+	return back
+}
+
+// forgettable reports whether nothing that is still true is lost by forgetting it.
 func (e *endpoint) forgettable(now time.Time) bool {
-	const idle = time.Minute
-	return e.underway == 0 && e.failures == 0 && now.Sub(e.used) > idle
+	const idle, old = time.Minute, 10 * time.Minute
+	return e.underway == 0 && now.Sub(e.used) > idle && (e.failures == 0 || now.Sub(e.used) > old && now.Sub(e.until) > old)
 }
 
 // endpoints are those that the outbox knows.
@@ -109,19 +117,34 @@ func (es endpoints) forget() {
 	}
 }
 
-// rooms says how many can be claimed of the endpoints that are known, and when the
-// first of those that are left alone is looked at again.
-func (es endpoints) rooms(now time.Time, most int) (rooms map[string]int, next time.Time) {
-	rooms = make(map[string]int, len(es))
+// rooms says how many can be claimed of the endpoints that have more or less room than
+// a new one, how much is under way to those that are not proven, and when the first of
+// those that are left alone is looked at again.
+func (es endpoints) rooms(now time.Time, most int) (rooms map[string]int, unproven int, next time.Time) {
+	rooms = map[string]int{}
 	for name, e := range es {
 		if e.forgettable(now) {
 			delete(es, name)
 			continue
 		}
-		rooms[name] = e.free(now, most)
+		if !e.proven {
+			unproven += e.underway
+		}
+		if n := e.free(now, most); e.proven || n != min(firstRoom, most) {
+			rooms[name] = n
+		}
 		if e.until.After(now) {
 			next = earlier(next, e.until)
 		}
 	}
-	return rooms, next
+	return rooms, unproven, next
+}
+
+// provenOnly takes the others out of rooms.
+func (es endpoints) provenOnly(rooms map[string]int) {
+	for name := range rooms {
+		if !es[name].proven {
+			delete(rooms, name)
+		}
+	}
 }

@@ -41,11 +41,11 @@ func TestEndpointBounds(t *testing.T) {
 				case 0:
 					e.succeeded(most)
 				case 1:
-					if e.failed(now, &b) && b.Failures < 0 {
+					if e.failed(now, now, &b) && b.Failures < 0 {
 						return false
 					}
 				default:
-					e.answered()
+					e.answered(now)
 				}
 			}
 		}
@@ -63,15 +63,15 @@ func TestEndpointGrowsAndFalls(t *testing.T) {
 		require.Equal(t, want, e.free(endpointStart, most))
 		e.succeeded(most)
 	}
-	require.False(t, e.failed(endpointStart, never))
+	require.False(t, e.failed(endpointStart, endpointStart, never))
 	for _, want := range []int{1, 2, 3} {
 		require.Equal(t, want, e.free(endpointStart, most))
 		e.succeeded(most)
 	}
-	e.answered()
+	e.answered(endpointStart)
 	require.Equal(t, 4, e.free(endpointStart, most), "an answer that is no success makes it neither larger nor smaller")
 	for range 1000 {
-		require.False(t, e.failed(endpointStart, never), "never left alone")
+		require.False(t, e.failed(endpointStart, endpointStart, never), "never left alone")
 	}
 	require.Equal(t, 1, e.free(endpointStart, most))
 	require.Equal(t, 1, endpoints{}.get("b", endpointStart).free(endpointStart, 1), "the most holds from the beginning")
@@ -83,19 +83,19 @@ func TestEndpointTrips(t *testing.T) {
 	b := &Breaker{Failures: 3, Delay: time.Second, MaxDelay: 10 * time.Second}
 	now := endpointStart
 	e := endpoints{}.get("a", now)
-	require.False(t, e.failed(now, b))
-	require.False(t, e.failed(now.Add(time.Millisecond), b))
-	e.answered()
-	require.False(t, e.failed(now.Add(time.Second), b), "an answer has come between: not in a row")
-	require.False(t, e.failed(now, b))
+	require.False(t, e.failed(now, now, b))
+	require.False(t, e.failed(now.Add(time.Millisecond), now.Add(time.Millisecond), b))
+	e.answered(now)
+	require.False(t, e.failed(now.Add(time.Second), now.Add(time.Second), b), "an answer has come between: not in a row")
+	require.False(t, e.failed(now, now, b))
 	for trip, delay := range []time.Duration{1, 2, 4, 8, 10, 10} {
-		require.True(t, e.failed(now, b))
+		require.True(t, e.failed(now, now, b))
 		delay *= time.Second
 		require.WithinRange(t, e.until, now.Add(delay*8/10), now.Add(delay*12/10), "trip %d", trip)
 		require.Zero(t, e.free(now, 32))
 		until := e.until
-		require.False(t, e.failed(now, b), "one that was under way says nothing new")
-		e.answered()
+		require.False(t, e.failed(now.Add(-1), now, b), "one that was under way says nothing new")
+		e.answered(now.Add(-1))
 		require.Equal(t, until, e.until, "nor does one that was not wanted")
 		now = until
 		require.Equal(t, 1, e.free(now, 32), "one shows whether it is back")
@@ -107,15 +107,15 @@ func TestEndpointTrips(t *testing.T) {
 	require.True(t, e.succeeded(32), "back")
 	require.False(t, e.succeeded(32), "not twice")
 	require.Equal(t, 3, e.free(now, 32))
-	require.False(t, e.failed(now, b))
-	require.False(t, e.failed(now, b))
-	require.True(t, e.failed(now, b))
+	require.False(t, e.failed(now, now, b))
+	require.False(t, e.failed(now, now, b))
+	require.True(t, e.failed(now, now, b))
 	require.WithinRange(t, e.until, now.Add(800*time.Millisecond), now.Add(1200*time.Millisecond), "it begins anew")
 
 	long := &Breaker{Failures: 1, Delay: time.Nanosecond, MaxDelay: 1 << 62}
 	e = endpoints{}.get("b", now)
 	for range 200 {
-		require.True(t, e.failed(now, long))
+		require.True(t, e.failed(now, now, long))
 		require.True(t, e.until.After(now.Add(-1)), "no delay overflows")
 		now = e.until
 		if now.Year() > 2200 {
@@ -135,7 +135,7 @@ func TestEndpointsAreForgotten(t *testing.T) {
 		case i%3 == 0:
 			e.underway = 1
 		case i%3 == 1:
-			e.failed(now, &Breaker{Failures: 5})
+			e.failed(now, now, &Breaker{Failures: 5})
 		}
 	}
 	kinds := func() (underway, failing int) {
@@ -169,16 +169,44 @@ func TestEndpointRooms(t *testing.T) {
 	es.get("idle", now)
 	es.get("busy", now).underway = 3
 	es.get("full", now).underway = 4
-	es.get("left", now).failed(now, b)
-	es.get("later", now.Add(time.Minute)).failed(now.Add(time.Minute), &Breaker{Failures: 1, Delay: 3 * time.Hour, MaxDelay: 3 * time.Hour})
-	rooms, next := es.rooms(now, 32)
-	require.Equal(t, map[string]int{"idle": 4, "busy": 1, "full": 0, "left": 0, "later": 0}, rooms)
+	es.get("left", now).failed(now, now, b)
+	es.get("later", now.Add(time.Minute)).failed(now.Add(time.Minute), now.Add(time.Minute), &Breaker{Failures: 1, Delay: 3 * time.Hour, MaxDelay: 3 * time.Hour})
+	rooms, unproven, next := es.rooms(now, 32)
+	require.Equal(t, map[string]int{"busy": 1, "full": 0, "left": 0, "later": 0}, rooms, "one that is as a new one need not be named")
+	require.Equal(t, 7, unproven)
 	require.Equal(t, es["left"].until, next, "the first that is looked at again")
 
-	now = now.Add(2 * time.Hour)
-	rooms, next = es.rooms(now, 32)
-	require.Equal(t, map[string]int{"busy": 1, "full": 0, "left": 1, "later": 0}, rooms)
+	now = es["left"].until.Add(5 * time.Minute)
+	es["busy"].succeeded(32)
+	rooms, unproven, next = es.rooms(now, 32)
+	require.Equal(t, map[string]int{"busy": 2, "full": 0, "left": 1, "later": 0}, rooms)
+	require.Equal(t, 4, unproven)
 	require.Equal(t, es["later"].until, next)
 	require.NotContains(t, es, "idle")
 	require.Equal(t, firstRoom, es.get("idle", now).free(now, 32), "known anew")
+	es.provenOnly(rooms)
+	require.Equal(t, map[string]int{"busy": 2}, rooms)
+
+	now = now.Add(10 * time.Minute)
+	_, _, _ = es.rooms(now, 32)
+	require.NotContains(t, es, "left", "it failed long ago")
+	require.Contains(t, es, "later")
+}
+
+// An attempt that began before its endpoint was left alone, and ends after, is not the
+// one that shows whether it is back.
+func TestEndpointTakesNoOldAttemptForAProbe(t *testing.T) {
+	b := &Breaker{Failures: 1, Delay: 10 * time.Second, MaxDelay: time.Minute}
+	begun := endpointStart
+	e := endpoints{}.get("a", begun)
+	require.True(t, e.failed(begun, begun.Add(time.Second), b))
+	later := begun.Add(15 * time.Second)
+	require.False(t, e.failed(begun, later, b))
+	require.Equal(t, 1, e.trips)
+	require.False(t, e.answered(begun))
+	require.Equal(t, 1, e.free(later, 32))
+	require.True(t, e.answered(later), "an answer shows that it is back, whatever it was")
+	require.Zero(t, e.failures)
+	require.Equal(t, 1, e.free(later, 32), "but proves nothing")
+	require.False(t, e.proven)
 }

@@ -24,7 +24,7 @@ type Foreman struct {
 	runs    runs
 	outbox  outbox
 	reaper  alarm
-	checks  chan struct{} // a token for each check of a webhook under way
+	checks  checks
 
 	backendLost chan struct{} // holds at most one token: an attempt could not reach it
 
@@ -70,7 +70,7 @@ func New(b Backend, o *Options) (*Foreman, error) {
 	f.runs.init()
 	f.outbox.init(f)
 	f.reaper.init()
-	f.checks = make(chan struct{}, checksAtOnce)
+	f.checks.owners = map[string]bool{}
 	f.backendLost = make(chan struct{}, 1)
 	return f, nil
 }

@@ -31,43 +31,56 @@ type redeliveryLinks struct {
 }
 
 type attemptJSON struct {
-	At       time.Time      `json:"at"`
-	Duration string         `json:"duration"`
-	Phase    webhook.Phase  `json:"phase,omitempty"`
-	Address  netip.AddrPort `json:"address,omitzero"`
-	Status   int            `json:"status,omitempty"`
-	Fault    webhook.Fault  `json:"fault,omitempty"`
-	Error    string         `json:"error,omitempty"`
-	Response string         `json:"response,omitempty"`
+	At         time.Time      `json:"at"`
+	Duration   string         `json:"duration"`
+	Phase      webhook.Phase  `json:"phase,omitempty"`
+	Address    netip.AddrPort `json:"address,omitzero"`
+	HTTPStatus int            `json:"http_status,omitempty"`
+	Fault      webhook.Fault  `json:"fault,omitempty"`
+	Error      string         `json:"error,omitempty"`
+	Response   string         `json:"response,omitempty"`
 }
 
-// deliveryAsJSON gives a delivery the form that it has in answers. Only the owner of
-// the job is shown what receivers have answered.
-func deliveryAsJSON(d *Delivery, job string, owner bool) deliveryJSON {
+// viewer is how much a caller is shown of attempts.
+type viewer struct {
+	owner bool // of the job: what receivers have answered
+	admin bool // what the guard has found behind a name, which may be a private network
+}
+
+func viewerOf(r *http.Request, owner string) viewer {
+	c := callerFrom(r.Context())
+	return viewer{owner: c.Owner == owner, admin: c.Admin}
+}
+
+// deliveryAsJSON gives a delivery the form that it has in answers.
+func deliveryAsJSON(d *Delivery, job string, v viewer) deliveryJSON {
 	out := deliveryJSON{
 		ID: d.ID, Sequence: d.Sequence, State: d.State, URL: d.URL, Status: d.Status, CreatedAt: d.CreatedAt.UTC(),
 		NextAttemptAt: d.NextAttemptAt.UTC(), WaitingFor: d.WaitingFor, Attempts: []attemptJSON{},
 		Links: redeliveryLinks{Redeliver: job + "/deliveries/" + d.ID + "/redeliver"},
 	}
 	for i := range d.Attempts {
-		out.Attempts = append(out.Attempts, attemptAsJSON(&d.Attempts[i], owner))
+		out.Attempts = append(out.Attempts, attemptAsJSON(&d.Attempts[i], v))
 	}
 	return out
 }
 
-func attemptAsJSON(a *DeliveryAttempt, owner bool) attemptJSON {
+// guarded is what those are told of a refused address who must not learn it.
+const guarded = "webhook: the address of the host is not allowed; the operator can see which it is, and allow it"
+
+func attemptAsJSON(a *DeliveryAttempt, v viewer) attemptJSON {
 	out := attemptJSON{
 		At: a.At.UTC(), Duration: a.Duration.Round(time.Microsecond).String(), Phase: a.Phase, Address: a.Address,
-		Status: a.Status, Fault: a.Fault, Error: a.Error,
+		HTTPStatus: a.HTTPStatus, Fault: a.Fault, Error: a.Error,
 	}
-	if owner {
+	if v.owner {
 		out.Response = a.Response
+	}
+	if a.Fault == webhook.FaultGuard && !v.admin {
+		out.Address, out.Error = netip.AddrPort{}, guarded
 	}
 	return out
 }
-
-// owns reports whether the caller is the owner of a job, and not merely its admin.
-func owns(r *http.Request, e *entry) bool { return callerFrom(r.Context()).Owner == e.Spec.Owner }
 
 func (h *handler) deliveries(w http.ResponseWriter, r *http.Request) error {
 	values, err := parameters(r, "limit", "cursor")
@@ -104,7 +117,7 @@ func (h *handler) deliveries(w http.ResponseWriter, r *http.Request) error {
 			out.Next = base + "/deliveries?" + values.Encode()
 			break
 		}
-		out.Deliveries = append(out.Deliveries, deliveryAsJSON(&all[i], base, owns(r, &e)))
+		out.Deliveries = append(out.Deliveries, deliveryAsJSON(&all[i], base, viewerOf(r, e.Spec.Owner)))
 	}
 	return sendJSON(w, http.StatusOK, out)
 }
@@ -122,7 +135,7 @@ func (h *handler) redeliver(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return sendJSON(w, http.StatusAccepted, deliveryAsJSON(d, jobURL(h.base(r), e.ID), owns(r, &e)))
+	return sendJSON(w, http.StatusAccepted, deliveryAsJSON(d, jobURL(h.base(r), e.ID), viewerOf(r, e.Spec.Owner)))
 }
 
 // sequenceOf reads the id of a delivery of a job.

@@ -18,7 +18,7 @@ type webhookCheckJSON struct {
 }
 
 type webhookAddressJSON struct {
-	Address netip.Addr `json:"address"`
+	Address netip.Addr `json:"address,omitzero"`
 	Allowed bool       `json:"allowed"`
 	Refused string     `json:"refused,omitempty"`
 }
@@ -32,7 +32,9 @@ func (h *handler) checkWebhook(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, err := h.f.CheckWebhook(r.Context(), url)
+	caller := callerFrom(r.Context())
+	v := viewer{owner: true, admin: caller.Admin}
+	c, err := h.f.checkWebhook(r.Context(), url, caller.Owner)
 	if err != nil {
 		return err
 	}
@@ -41,10 +43,13 @@ func (h *handler) checkWebhook(w http.ResponseWriter, r *http.Request) error {
 		ID: c.ID, Signed: c.Signed, Delivered: c.Delivered,
 	}
 	for _, a := range c.Addresses {
+		if a.Refused != "" && !v.admin {
+			a = WebhookAddress{Refused: guarded}
+		}
 		out.Addresses = append(out.Addresses, webhookAddressJSON{Address: a.Address, Allowed: a.Refused == "", Refused: a.Refused})
 	}
 	if c.Attempt != nil {
-		a := attemptAsJSON(c.Attempt, true)
+		a := attemptAsJSON(c.Attempt, v)
 		out.Attempt = &a
 	}
 	return sendJSON(w, http.StatusOK, out)

@@ -19,16 +19,20 @@ type outbox struct {
 
 	mu        sync.Mutex
 	endpoints endpoints
-	underway  int    // in all
-	last      string // the endpoint that was served last
+	proxy     endpoint // the egress proxy, if there is one
+	underway  int      // in all
+	last      string   // the endpoint that was served last
 
-	counts webhookCounts
+	outcomes outcomes
+	counts   webhookCounts
 }
 
 func (o *outbox) init(f *Foreman) {
 	o.f = f
 	o.alarm.init()
 	o.endpoints = endpoints{}
+	o.proxy.room = f.o.Webhook.Concurrency
+	o.outcomes.init()
 	o.counts.init()
 }
 
@@ -47,16 +51,18 @@ func (o *outbox) run(ctx context.Context) {
 	defer context.AfterFunc(ctx, func() { pause(sendCtx, settleGrace); cut() })()
 	var sending, settling sync.WaitGroup
 	claimed := make(chan *store.Delivery, o.f.o.Webhook.Concurrency)
-	outcomes := make(chan store.Settlement, unsettled)
 	for range o.f.o.Webhook.Concurrency {
 		sending.Go(func() {
 			for d := range claimed {
-				outcomes <- o.attempt(sendCtx, d)
+				o.outcomes.add(o.attempt(sendCtx, d))
 			}
 		})
 	}
 	// What was sent is recorded even when ctx has ended meanwhile.
-	settling.Go(func() { o.settle(context.WithoutCancel(ctx), outcomes) })
+	recordCtx, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	sent := make(chan struct{})
+	settling.Go(func() { o.settle(recordCtx, sent) })
 	for ctx.Err() == nil {
 		next, err := o.send(ctx, claimed)
 		if err != nil && ctx.Err() == nil {
@@ -67,8 +73,10 @@ func (o *outbox) run(ctx context.Context) {
 	}
 	close(claimed)
 	sending.Wait()
-	close(outcomes)
+	close(sent)
+	defer time.AfterFunc(settleGrace, giveUp).Stop()
 	settling.Wait()
+	o.f.sender.Close()
 }
 
 // send claims what is due and has room, has it sent, and returns when to look again if
@@ -76,18 +84,21 @@ func (o *outbox) run(ctx context.Context) {
 func (o *outbox) send(ctx context.Context, claimed chan<- *store.Delivery) (next time.Time, err error) {
 	for asked := false; ; {
 		claim, more := o.room()
-		if claim.Limit == 0 {
+		if claim.Limit <= 0 {
 			return more, nil // the end of an attempt will ring
 		}
 		ds, err := o.f.o.Store.ClaimDeliveries(ctx, claim)
 		if err != nil {
 			return next, fmt.Errorf("claim deliveries: %w", err)
 		}
+		got := len(ds)
+		ds = slices.DeleteFunc(ds, o.unreadable)
 		o.take(ds)
+		o.outcomes.expect(len(ds))
 		for i := range ds {
 			claimed <- &ds[i] // there is room for as many as can be under way
 		}
-		if len(ds) > 0 {
+		if got > 0 {
 			asked = false
 			continue
 		}
@@ -105,18 +116,44 @@ func (o *outbox) send(ctx context.Context, claimed chan<- *store.Delivery) (next
 }
 
 // room says what can be claimed now, and when there will be more room at the latest.
+//
+// Endpoints that have not accepted anything yet, or have failed since, share half of the
+// places: however many of them hang, the others have the rest.
 func (o *outbox) room() (store.DeliveryClaim, time.Time) {
 	w := &o.f.o.Webhook
 	now := o.f.now()
 	idle := now.Add(o.f.o.Lease / 2) // other processes do not wake this one
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	rooms, next := o.endpoints.rooms(now, w.PerEndpoint)
-	return store.DeliveryClaim{
+	rooms, unproven, next := o.endpoints.rooms(now, w.PerEndpoint)
+	c := store.DeliveryClaim{
 		Worker: o.f.runs.worker, Limit: w.Concurrency - o.underway,
 		PerEndpoint: min(firstRoom, w.PerEndpoint), Room: rooms, After: o.last,
-		Lease: 2*w.Timeout + time.Minute, // an attempt, and its settlement
-	}, earlier(next, idle)
+		Bytes: maxClaimed, Lease: 2*w.Timeout + time.Minute, // an attempt, and its settlement
+	}
+	if left := max(w.Concurrency/2, 1) - unproven; left > 0 {
+		c.Limit = min(c.Limit, left)
+	} else {
+		c.PerEndpoint = -1
+		o.endpoints.provenOnly(rooms)
+	}
+	if w.Proxy != nil {
+		c.Limit = min(c.Limit, o.proxy.free(now, w.Concurrency))
+		if o.proxy.until.After(now) {
+			next = earlier(next, o.proxy.until)
+		}
+	}
+	return c, earlier(next, idle)
+}
+
+// unreadable reports whether a delivery cannot be sent, since the store has found that
+// it cannot be read any more and has failed it.
+func (o *outbox) unreadable(d store.Delivery) bool {
+	if d.State == store.Pending {
+		return false
+	}
+	o.f.o.Logger.Error("a webhook cannot be read and has failed", "job", d.ID, "sequence", d.Seq, "endpoint", d.Endpoint)
+	return true
 }
 
 func (o *outbox) take(ds []store.Delivery) {
@@ -125,6 +162,7 @@ func (o *outbox) take(ds []store.Delivery) {
 	defer o.mu.Unlock()
 	for i := range ds {
 		o.endpoints.get(ds[i].Endpoint, now).underway++
+		o.proxy.underway++
 		o.underway++
 		o.last = ds[i].Endpoint
 	}
@@ -148,47 +186,59 @@ func (o *outbox) load() (underway, failing int) {
 func (o *outbox) attempt(ctx context.Context, d *store.Delivery) store.Settlement {
 	log := decodeDeliveryLog(d.Log)
 	if o.superseded(ctx, d, &log) {
-		o.release(d, nil)
-		o.counts.settled(store.Superseded)
+		o.release(d, time.Time{}, nil)
 		return store.Settlement{ID: d.ID, Seq: d.Seq, Attempt: d.Attempt, State: store.Superseded, Log: d.Log}
 	}
 	begun := o.f.now()
 	out := o.f.sender.Send(ctx, webhook.Message{URL: d.URL, ID: deliveryID(d.ID, d.Seq), Body: d.Body, Attempt: d.Attempt + 1})
 	if ctx.Err() != nil && out.Result != webhook.Delivered {
 		// Cut off by the end of Run: it was no attempt, and is made at the next start.
-		o.release(d, nil)
+		o.release(d, begun, nil)
 		return store.Settlement{ID: d.ID, Seq: d.Seq, Attempt: d.Attempt, State: store.Pending, Due: begun, Log: d.Log}
 	}
-	o.release(d, &out)
+	o.release(d, begun, &out)
 	return o.conclude(d, &log, begun, &out)
 }
 
-// release gives up the place of an attempt, and keeps in mind what it tells of its
-// endpoint; nil if nothing was sent.
-func (o *outbox) release(d *store.Delivery, out *webhook.Outcome) {
+// release gives up the place of an attempt that began then, and keeps in mind what it
+// tells of its endpoint; nil if nothing was sent.
+func (o *outbox) release(d *store.Delivery, begun time.Time, out *webhook.Outcome) {
 	w := &o.f.o.Webhook
 	now := o.f.now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	e := o.endpoints.get(d.Endpoint, now)
 	o.underway--
+	o.proxy.underway--
 	e.underway--
 	if e.underway == e.room/2 || o.underway == w.Concurrency/2 {
 		o.alarm.ring() // for more, while the other half is at work
 	}
+	if out == nil {
+		return
+	}
+	if out.Fault == webhook.FaultProxy {
+		if o.proxy.failed(begun, now, &w.Breaker) {
+			o.f.o.Logger.Error("the egress proxy of webhooks keeps failing; all of them wait", "failures", o.proxy.failures, "until", o.proxy.until, "error", out.Err)
+		}
+		return
+	}
+	if w.Proxy != nil && out.Phase != "" && o.proxy.succeeded(w.Concurrency) {
+		o.f.o.Logger.Info("the egress proxy of webhooks is back")
+	}
+	back := false
 	switch {
-	case out == nil || out.Fault != "" && out.Fault != webhook.FaultReceiver:
 	case out.Result == webhook.Delivered:
-		if e.succeeded(w.PerEndpoint) {
-			o.f.o.Logger.Info("a webhook endpoint is back", "endpoint", d.Endpoint)
-		}
-	case tellsOfTheEndpoint(out.Status):
-		if e.failed(now, &w.Breaker) {
-			o.f.o.Logger.Warn("a webhook endpoint keeps failing; what is for it waits", "endpoint", d.Endpoint,
-				"failures", e.failures, "since", e.since, "until", e.until, "error", out.Err)
-		}
-	default:
-		e.answered()
+		back = e.succeeded(w.PerEndpoint)
+	case out.Fault != webhook.FaultReceiver:
+	case !tellsOfTheEndpoint(out.Status):
+		back = e.answered(begun)
+	case e.failed(begun, now, &w.Breaker):
+		o.f.o.Logger.Warn("a webhook endpoint keeps failing; what is for it waits", "endpoint", d.Endpoint,
+			"failures", e.failures, "since", e.since, "until", e.until, "error", out.Err)
+	}
+	if back {
+		o.f.o.Logger.Info("a webhook endpoint is back", "endpoint", d.Endpoint)
 	}
 }
 
@@ -213,16 +263,18 @@ func (o *outbox) conclude(d *store.Delivery, log *deliveryLog, begun time.Time, 
 		s.State, s.Due = o.again(d, log, begun, out)
 	}
 	if s.State == store.Failed || s.State == store.Stopped {
-		o.f.o.Logger.Warn("a webhook is given up", "job", d.ID, "sequence", d.Seq, "endpoint", d.Endpoint, "attempts", log.Tries, "error", out.Err)
+		o.f.o.Logger.Warn("a webhook is given up", "job", d.ID, "sequence", d.Seq, "endpoint", d.Endpoint, "attempts", len(log.Attempts), "error", out.Err)
 	}
 	s.Log = log.encode()
 	if s.State == store.Delivered && !log.Redelivered {
 		o.counts.delivered(begun.Add(out.Duration).Sub(eventTime(d)))
 	}
 	o.counts.attempted(out)
-	o.counts.settled(s.State)
 	return s
 }
+
+// maxClaimed bounds the bytes of bodies that are claimed at a time.
+const maxClaimed = 32 << 20
 
 const (
 	// While our own proxy is at fault, attempts do not count, for so long at most after
@@ -244,53 +296,34 @@ func (o *outbox) again(d *store.Delivery, log *deliveryLog, begun time.Time, out
 	return store.Pending, o.f.now().Add(delay)
 }
 
-// gatherFor is how long an outcome waits to be recorded with others, while there are
-// attempts that they may come of.
-const gatherFor = 5 * time.Millisecond
-
 // settle records what came of attempts, many at a time, and makes sure that the next
-// one of a job is looked for.
-func (o *outbox) settle(ctx context.Context, outcomes <-chan store.Settlement) {
-	full := time.NewTimer(gatherFor)
-	defer full.Stop()
-	for s := range outcomes {
-		batch := []store.Settlement{s}
-		full.Reset(gatherFor)
-	gather:
-		for len(batch) < settleBatch && (len(outcomes) > 0 || o.busy()) {
-			select {
-			case s, ok := <-outcomes:
-				if !ok {
-					break gather
-				}
-				batch = append(batch, s)
-			case <-full.C:
-				break gather
-			}
+// one of a job is looked for, until everything is sent and recorded.
+func (o *outbox) settle(ctx context.Context, sent <-chan struct{}) {
+	var spare []store.Settlement
+	for {
+		batch := o.outcomes.take(spare, sent)
+		if len(batch) == 0 {
+			return
 		}
-		o.record(ctx, batch)
+		if spare = batch; !o.record(ctx, batch) {
+			spare = nil // it may still be on its way
+		}
 		o.alarm.ring()
 	}
 }
 
-// busy reports whether attempts are under way.
-func (o *outbox) busy() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.underway > 0
-}
-
 // record tries for a while to store outcomes. What it cannot store is sent again when
-// the lease has run out.
-func (o *outbox) record(ctx context.Context, batch []store.Settlement) {
+// the lease has run out. It reports whether it has stored them.
+func (o *outbox) record(ctx context.Context, batch []store.Settlement) bool {
 	for delay := 50 * time.Millisecond; ; delay *= 2 {
-		_, err := o.f.o.Store.SettleDeliveries(ctx, batch) // a stale one was settled by another
+		errs, err := o.f.o.Store.SettleDeliveries(ctx, batch)
 		if err == nil {
-			return
+			o.counts.settled(batch, errs) // a stale one was settled by another
+			return true
 		}
-		if delay > time.Second {
+		if delay > time.Second || ctx.Err() != nil {
 			o.f.o.Logger.Error("outcomes of webhooks cannot be stored; they are sent again", "deliveries", len(batch), "error", err)
-			return
+			return false
 		}
 		pause(ctx, delay)
 	}
@@ -304,7 +337,7 @@ const overdueAfter = time.Minute
 // tells of is neither an end nor one that somebody asked for by hand.
 func (o *outbox) superseded(ctx context.Context, d *store.Delivery, log *deliveryLog) bool {
 	if o.f.o.Webhook.CatchUp != CatchUpLatest || log.Redelivered ||
-		d.Attempt == 0 && o.f.now().Sub(d.Due) < overdueAfter || toldBy(d.Body).State.Terminal() {
+		log.Tries == 0 && o.f.now().Sub(eventTime(d)) < overdueAfter || toldBy(d.Body).State.Terminal() {
 		return false
 	}
 	all, err := o.f.o.Store.Deliveries(ctx, d.ID)

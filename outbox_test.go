@@ -1,48 +1,187 @@
 package foreman_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/foreman-go/foreman"
+	"github.com/foreman-go/foreman/store"
+	"github.com/foreman-go/foreman/webhook"
+	"github.com/foreman-go/foreman/webhook/webhooktest"
 )
 
-// While every place of an endpoint hangs and more wait for it, a webhook of another one
-// that becomes due again is sent when it is due: nothing else happens that would wake
-// anybody.
-func TestARetryBehindAFullEndpoint(t *testing.T) {
-	url, asked, letGo := hanging(t)
-	defer letGo()
-	again := make(chan string, 10)
-	tries := 0
-	flaky := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if tries++; tries == 1 {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return
+func TestRetryAfterIsHeard(t *testing.T) {
+	r := webhooktest.NewReceiver(t, nil)
+	r.Script(webhooktest.Unavailable(time.Hour), webhooktest.TooMany(2*time.Hour))
+	f := newForeman(t, doNothing, foreman.Options{Webhook: hooks(time.Millisecond)})
+	start(t, f)
+	for _, wait := range []time.Duration{time.Hour, 2 * time.Hour} {
+		id := submit(t, f, foreman.Spec{StateWebhookURL: r.URL()})
+		ds := deliveriesOf(t, f, id, func(ds []foreman.Delivery) bool { return len(ds[0].Attempts) == 1 })
+		require.WithinDuration(t, time.Now().Add(wait), ds[0].NextAttemptAt, time.Minute)
+	}
+}
+
+// However many endpoints there are, so many attempts are under way in all.
+func TestConcurrencyIsBounded(t *testing.T) {
+	const most, endpoints, jobs = 4, 12, 10
+	var now, peak atomic.Int64
+	answer := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		n := now.Add(1)
+		defer now.Add(-1)
+		for p := peak.Load(); n > p && !peak.CompareAndSwap(p, n); p = peak.Load() {
 		}
-		again <- r.Header.Get("Webhook-Id")
+		ctx, cancel := context.WithTimeout(r.Context(), time.Millisecond)
+		defer cancel()
+		<-ctx.Done() // while others come
+	})
+	o := foreman.Options{Webhook: hooks()}
+	o.Webhook.Concurrency = most
+	f := newForeman(t, doNothing, o)
+	for range endpoints {
+		srv := httptest.NewServer(answer)
+		defer srv.Close()
+		for range jobs {
+			submit(t, f, foreman.Spec{StateWebhookURL: srv.URL, WebhookEvents: []foreman.State{foreman.Queued}})
+		}
+	}
+	start(t, f)
+	require.Eventually(t, func() bool { return stats(t, f).Pending == 0 }, 20*time.Second, time.Millisecond)
+	require.LessOrEqual(t, peak.Load(), int64(most))
+	require.Greater(t, peak.Load(), int64(most/2), "those that are proven have more than half of them")
+}
+
+// Endpoints that have much to get and those that have little take turns.
+func TestEndpointsTakeTurns(t *testing.T) {
+	var mu sync.Mutex
+	var order []string
+	listen := func(name string) string {
+		srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			order = append(order, name)
+		}))
+		t.Cleanup(srv.Close)
+		return srv.URL
+	}
+	o := foreman.Options{Webhook: hooks()}
+	o.Webhook.Concurrency, o.Webhook.PerEndpoint = 1, 1
+	f := newForeman(t, doNothing, o)
+	much, little := listen("much"), listen("little")
+	for range 40 {
+		submit(t, f, foreman.Spec{StateWebhookURL: much, WebhookEvents: []foreman.State{foreman.Queued}})
+	}
+	for range 4 {
+		submit(t, f, foreman.Spec{StateWebhookURL: little, WebhookEvents: []foreman.State{foreman.Queued}})
+	}
+	start(t, f)
+	require.Eventually(t, func() bool { return stats(t, f).Pending == 0 }, 20*time.Second, time.Millisecond)
+	got := map[string]int{}
+	for _, name := range order[:8] {
+		got[name]++
+	}
+	require.Equal(t, map[string]int{"much": 4, "little": 4}, got)
+}
+
+// The event of an end is sent although it is overdue and later ones are there.
+func TestCatchUpNeverDropsAnEnd(t *testing.T) {
+	r := webhooktest.NewReceiver(t, nil)
+	r.Script(webhooktest.OK(), webhooktest.OK(), webhooktest.Status(500))
+	o := foreman.Options{Webhook: hooks(300*time.Millisecond, time.Minute)}
+	o.Webhook.CatchUp = foreman.CatchUpLatest
+	f := newForeman(t, foreman.BackendFunc(func(context.Context, *foreman.Task) error {
+		return foreman.Permanent(errors.New("no"))
+	}), o)
+	start(t, f)
+	id := submit(t, f, foreman.Spec{StateWebhookURL: r.URL()})
+	deliveriesOf(t, f, id, func(ds []foreman.Delivery) bool { return len(ds) == 3 && len(ds[2].Attempts) == 1 })
+	_, err := f.Retry(t.Context(), id)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return status(t, f, id).Sequence == 6 }, 10*time.Second, time.Millisecond)
+	ds := deliveriesOf(t, f, id, settled)
+	require.Equal(t, foreman.Failed, ds[2].State)
+	require.Len(t, ds[2].Attempts, 2)
+	for _, d := range ds {
+		require.Equal(t, foreman.DeliveryDelivered, d.Status)
+	}
+}
+
+// An attempt that is under way when Run is to end has time to end, and is recorded.
+func TestRunWaitsForAttemptsUnderWay(t *testing.T) {
+	arrived, answer := make(chan struct{}), make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(arrived)
+		<-answer
 	}))
-	defer flaky.Close()
-	o := foreman.Options{Lease: 10 * time.Minute, Webhook: hooks(100 * time.Millisecond)}
-	o.Webhook.Timeout, o.Webhook.PerEndpoint = time.Hour, 2
+	defer srv.Close()
+	f := newForeman(t, doNothing, foreman.Options{Webhook: hooks()})
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- f.Run(ctx) }()
+	id := submit(t, f, foreman.Spec{StateWebhookURL: srv.URL, WebhookEvents: []foreman.State{foreman.Queued}})
+	<-arrived
+	cancel()
+	close(answer)
+	require.NoError(t, <-ran)
+	ds, err := f.Deliveries(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, foreman.DeliveryDelivered, ds[0].Status)
+}
+
+// mute is a store that takes no outcomes of deliveries, and does not say so.
+type mute struct{ store.Store }
+
+func (mute) SettleDeliveries(ctx context.Context, _ []store.Settlement) ([]error, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestRunEndsThoughOutcomesCannotBeStored(t *testing.T) {
+	t.Parallel()
+	r := webhooktest.NewReceiver(t, nil)
+	f := newForeman(t, doNothing, foreman.Options{Webhook: hooks(), Store: mute{openStore(t)}})
+	stop := start(t, f)
+	submit(t, f, foreman.Spec{StateWebhookURL: r.URL(), WebhookEvents: []foreman.State{foreman.Queued}})
+	_, err := r.Wait(t.Context(), 1)
+	require.NoError(t, err)
+	stop()
+}
+
+// While the proxy is out of order everything waits, and no endpoint is to blame.
+func TestAProxyThatKeepsFailingIsLeftAlone(t *testing.T) {
+	down, err := url.Parse("http://127.0.0.1:1")
+	require.NoError(t, err)
+	o := foreman.Options{Webhook: hooks()}
+	o.Webhook.Proxy = down
+	o.Webhook.Breaker = foreman.Breaker{Failures: 3, Delay: time.Hour, MaxDelay: time.Hour}
 	f := newForeman(t, doNothing, o)
 	start(t, f)
-	done := []foreman.State{foreman.Done}
-	for range 5 {
-		await(t, f, submit(t, f, foreman.Spec{StateWebhookURL: url, WebhookEvents: done}))
+	var last string
+	for range 20 {
+		id := submit(t, f, foreman.Spec{StateWebhookURL: "http://receiver.example/", WebhookEvents: []foreman.State{foreman.Queued}})
+		last = id.String()
 	}
-	<-asked
-	<-asked
-	id := submit(t, f, foreman.Spec{StateWebhookURL: flaky.URL, WebhookEvents: done})
-	select {
-	case got := <-again:
-		require.Equal(t, id.String()+"-3", got)
-	case <-time.After(10 * time.Second):
-		require.Fail(t, "not sent again")
+	a := newAPI(t, f)
+	require.Eventually(t, func() bool {
+		var all wireDeliveries
+		a.get("/jobs/" + last + "/deliveries").is(200).into(&all)
+		return all.Deliveries[0].WaitingFor == "proxy"
+	}, 10*time.Second, time.Millisecond)
+	s := stats(t, f)
+	require.Zero(t, s.Failing)
+	require.Equal(t, 20, s.Pending)
+	require.Empty(t, s.Settled)
+	for fault, n := range s.Attempts {
+		require.Equal(t, webhook.FaultProxy, fault)
+		require.LessOrEqual(t, n, uint64(20))
 	}
-	require.Empty(t, asked, "no more than its places are taken")
 }

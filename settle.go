@@ -132,8 +132,8 @@ func (f *Foreman) conclusion(ctx context.Context, a *attempt, e *entry, now time
 	return c, err
 }
 
-// maxInlined bounds the data of artifacts in one JSON document. Those that do not
-// fit are given by URL, as large ones are.
+// maxInlined bounds the data of artifacts in one JSON document, in bytes as they are
+// written there. Those that do not fit are given by URL, as large ones are.
 const maxInlined = 4 << 20
 
 // inline gives artifacts the form they have in JSON, with the data of small ones.
@@ -151,8 +151,10 @@ func (f *Foreman) inline(ctx context.Context, j *Job, base string) ([]webhook.Ar
 			if err != nil {
 				return nil, err
 			}
-			m.Data = data
-			room -= a.Size
+			if size := webhook.InlineSize(data); size <= room {
+				m.Data = data
+				room -= size
+			}
 		}
 		metas = append(metas, m)
 	}

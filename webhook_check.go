@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"sync"
 
 	"github.com/oklog/ulid/v2"
 
@@ -36,33 +37,66 @@ type WebhookAddress struct {
 	Refused string // why it is not dialed; "" if it may be
 }
 
-// checksAtOnce bounds how many checks of webhooks go on at a time.
+// checksAtOnce bounds how many checks of webhooks go on at a time. Over HTTP each owner
+// has one of them.
 const checksAtOnce = 4
+
+// checks are those under way.
+type checks struct {
+	mu     sync.Mutex
+	all    int
+	owners map[string]bool
+}
+
+// begin reports whether a check may begin; end has to be called after it. An owner who
+// is named may have one at a time.
+func (c *checks) begin(owner string) (end func(), ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all == checksAtOnce || owner != "" && c.owners[owner] {
+		return nil, false
+	}
+	c.all++
+	if owner != "" {
+		c.owners[owner] = true
+	}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.all--
+		delete(c.owners, owner)
+	}, true
+}
 
 // CheckWebhook tries a webhook URL out: it looks the host up, applies the guard, and
 // sends one ping, signed as webhooks are, with the state "ping" and an id that no job
-// has. What it finds wrong with the URL or the receiver is in the WebhookCheck. Errors:
-// [ErrInvalid] without a URL, [ErrBusy] while four checks are under way, and the
-// context's.
+// has. What it finds wrong with the URL or the receiver is in the WebhookCheck. It takes
+// no longer than one attempt may. Errors: [ErrInvalid] without a URL, [ErrBusy] while
+// four checks are under way, and the context's.
 func (f *Foreman) CheckWebhook(ctx context.Context, url string) (*WebhookCheck, error) {
+	return f.checkWebhook(ctx, url, "")
+}
+
+func (f *Foreman) checkWebhook(ctx context.Context, url, owner string) (*WebhookCheck, error) {
 	if url == "" {
 		return nil, invalid("url", "is required: give the webhook URL to check")
 	}
-	select {
-	case f.checks <- struct{}{}:
-		defer func() { <-f.checks }()
-	default:
-		return nil, fmt.Errorf("%w: %d webhooks are being checked", ErrBusy, checksAtOnce)
+	end, ok := f.checks.begin(owner)
+	if !ok {
+		return nil, fmt.Errorf("%w: other webhooks are being checked", ErrBusy)
 	}
+	defer end()
 	id := ulid.Make()
 	c := &WebhookCheck{URL: url, ID: "check_" + id.String(), Signed: f.o.Webhook.Secret != ""}
 	if err := f.guard.CheckURL(url); err != nil {
 		c.Refused = err.Error() + allowedWith(err)
 		return c, nil
 	}
-	found, _ := f.sender.Lookup(ctx, url) // the attempt tells what is wrong
+	timed, cancel := context.WithTimeout(ctx, f.o.Webhook.Timeout)
+	defer cancel()
+	found, _ := f.sender.Lookup(timed, url) // the attempt tells what is wrong
 	for _, a := range found {
-		w := WebhookAddress{Address: a.Addr}
+		w := WebhookAddress{Address: a.IP}
 		if a.Err != nil {
 			w.Refused = a.Err.Error() + allowedWith(a.Err)
 		}
@@ -73,7 +107,7 @@ func (f *Foreman) CheckWebhook(ctx context.Context, url string) (*WebhookCheck, 
 		return nil, err
 	}
 	begun := f.now()
-	out := f.sender.Send(ctx, webhook.Message{URL: url, ID: c.ID, Body: body, Attempt: 1})
+	out := f.sender.Send(timed, webhook.Message{URL: url, ID: c.ID, Body: body, Attempt: 1})
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ type wireCheck struct {
 	}
 	Attempt *struct {
 		Phase, Fault, Error, Response string
-		Status                        int
+		HTTPStatus                    int `json:"http_status"`
 	}
 }
 
@@ -43,7 +43,7 @@ func TestCheckWebhook(t *testing.T) {
 	require.Len(t, c.Addresses, 1)
 	require.Equal(t, "127.0.0.1", c.Addresses[0].Address)
 	require.True(t, c.Addresses[0].Allowed)
-	require.Equal(t, 200, c.Attempt.Status)
+	require.Equal(t, 200, c.Attempt.HTTPStatus)
 	got := r.Deliveries()
 	require.Len(t, got, 1)
 	require.NoError(t, got[0].Err, "it is signed as webhooks are")
@@ -56,7 +56,7 @@ func TestCheckWebhook(t *testing.T) {
 	r.Script(webhooktest.Status(http.StatusNotFound))
 	c = check(r.URL())
 	require.False(t, c.Delivered)
-	require.Equal(t, 404, c.Attempt.Status)
+	require.Equal(t, 404, c.Attempt.HTTPStatus)
 	require.Equal(t, "receiver", c.Attempt.Fault)
 
 	c = check("http://10.0.0.1/hook")

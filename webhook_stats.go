@@ -27,7 +27,8 @@ type WebhookStats struct {
 	// Attempts counts the attempts that have ended, by whose fault the end was; those
 	// that delivered are under "".
 	Attempts map[webhook.Fault]uint64
-	// Settled counts the deliveries that have come to an end here, by which.
+	// Settled counts the deliveries that have come to an end here, by which. Those that
+	// are stopped with another one of their job are not counted.
 	Settled map[DeliveryStatus]uint64
 	// Duration is how long attempts took.
 	Duration Histogram
@@ -85,11 +86,14 @@ func (c *webhookCounts) attempted(out *webhook.Outcome) {
 	c.durations.add(out.Duration)
 }
 
-func (c *webhookCounts) settled(s store.DeliveryState) {
+// settled counts what the store has taken.
+func (c *webhookCounts) settled(batch []store.Settlement, errs []error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s != store.Pending {
-		c.ends[DeliveryStatus(s)]++
+	for i := range batch {
+		if s := batch[i].State; errs[i] == nil && s != store.Pending {
+			c.ends[DeliveryStatus(s)]++
+		}
 	}
 }
 

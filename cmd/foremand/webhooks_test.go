@@ -31,7 +31,7 @@ import (
 // attempt is what the tests look at in an attempt at a delivery.
 type attempt struct {
 	Phase, Fault, Error, Response string
-	Status                        int
+	Status                        int `json:"http_status"`
 }
 
 // check has a running foremand check a webhook URL.
