@@ -131,10 +131,10 @@ func TestEndpointsAreForgotten(t *testing.T) {
 	es := endpoints{}
 	for i := range maxEndpoints {
 		e := es.get(fmt.Sprint(i), now)
-		switch {
-		case i%3 == 0:
+		switch i % 3 {
+		case 0:
 			e.underway = 1
-		case i%3 == 1:
+		case 1:
 			e.failed(now, now, &Breaker{Failures: 5})
 		}
 	}

@@ -29,7 +29,11 @@ func submitMany(t *testing.T, f *foreman.Foreman, n int, urls ...string) {
 					t.Error(err)
 					return
 				}
-				for range f.Watch(t.Context(), j.ID, 0) { // until it has ended
+				for _, err := range f.Watch(t.Context(), j.ID, 0) { // until it has ended
+					if err != nil {
+						t.Error(err)
+						return
+					}
 				}
 			}
 		})

@@ -63,8 +63,8 @@ func (v *Verifier) Handler(next func(ctx context.Context, d Received) error) htt
 		if refused.status == http.StatusInternalServerError {
 			level = slog.LevelError
 		}
-		v.log.LogAttrs(r.Context(), level, "webhook refused", slog.Int("status", refused.status),
-			slog.String("webhook_id", d.ID), slog.String("job_id", d.Event.JobID), slog.Any("error", refused.err))
+		v.log.Log(r.Context(), level, "webhook refused", "status", refused.status,
+			"webhook_id", d.ID, "job_id", d.Event.JobID, "error", refused.err)
 		http.Error(w, refused.text, refused.status)
 	})
 }

@@ -186,13 +186,13 @@ func (s *Sender) attempt(ctx context.Context, m Message) Outcome {
 		}
 	}
 	// Not http.Client, which follows redirects and puts the URL in its errors.
-	resp, err := s.transport.RoundTrip(req)
+	resp, err := s.transport.RoundTrip(req) //nolint:bodyclose // drain closes it
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 		out := Outcome{Result: Retry}
-		out.Err, out.Response = told(err)
+		out.Response, out.Err = told(err)
 		var connected bool
 		out.Phase, out.Address, connected = t.seen()
 		out.Fault = s.faultOf(err, connected)
@@ -212,19 +212,18 @@ func (s *Sender) attempt(ctx context.Context, m Message) Outcome {
 	return out
 }
 
-// told is what is said of an error of the transport, and how an answer began that is
-// none of HTTP, which net/http quotes in its error.
-func told(err error) (error, string) {
+// told is how an answer began that is none of HTTP, which net/http quotes in its error,
+// and what is said of an error of the transport.
+func told(err error) (answer string, said error) {
 	text := err.Error()
 	i := strings.Index(text, "malformed HTTP ")
 	if i < 0 {
-		return &sendError{err}, ""
+		return "", &sendError{err}
 	}
-	answer := ""
 	if q := strings.IndexByte(text[i:], '"'); q >= 0 {
 		answer, _ = strconv.Unquote(text[i+q:])
 	}
-	return errors.New("webhook: the answer is not HTTP"), printable([]byte(answer[:min(len(answer), maxResponseText)]))
+	return printable([]byte(answer[:min(len(answer), maxResponseText)])), errors.New("webhook: the answer is not HTTP")
 }
 
 // faultOf tells who is to see to an error before there was an answer.

@@ -13,9 +13,8 @@ import (
 	"testing"
 	"time"
 
-	svix "github.com/svix/svix-webhooks/go"
-
 	"github.com/stretchr/testify/require"
+	svix "github.com/svix/svix-webhooks/go"
 	"go.uber.org/goleak"
 
 	"github.com/foreman-go/foreman/webhook"
