@@ -33,12 +33,14 @@ func TestDocumentedPrograms(t *testing.T) {
 		needsNode(t)
 		p := start(t, programs[0], "node", "--input-type=module", "-")
 		p.accepts(t, true)
+		p.isPinged(t)
 		p.refuses(t, true)
 	})
 	t.Run("octokit", func(t *testing.T) {
 		needsNode(t)
 		p := start(t, programs[1], "node", "--input-type=module", "-")
 		p.accepts(t, false)
+		p.isPinged(t)
 		p.refuses(t, false)
 	})
 	t.Run("python", func(t *testing.T) {
@@ -48,6 +50,7 @@ func TestDocumentedPrograms(t *testing.T) {
 		require.NoError(t, os.WriteFile(script, []byte(programs[2]), 0o600))
 		p := start(t, "", "python3", script)
 		p.accepts(t, true)
+		p.isPinged(t)
 		p.refuses(t, true)
 
 		// The same event again, in another attempt and in the same one, is accepted
@@ -123,6 +126,16 @@ func (p *program) accepts(t *testing.T, standard bool) {
 		require.Equal(t, http.StatusNoContent, out.Status, out.Err)
 		require.Equal(t, "3: done", <-p.lines)
 	}
+}
+
+// isPinged sends what a check of the URL does. The receiver takes it, and does nothing.
+func (p *program) isPinged(t *testing.T) {
+	t.Helper()
+	body, err := webhook.Event{JobID: "01M85PGTP08PXFYBRQN7C8XPP8", State: "ping", Timestamp: time.Now()}.MarshalJSON()
+	require.NoError(t, err)
+	out := newSender(t, webhook.SenderOptions{Secret: standardSecret}).Send(t.Context(),
+		webhook.Message{URL: p.url, ID: "check_01M85PGTP08PXFYBRQN7C8XPP8", Body: body})
+	require.Equal(t, http.StatusNoContent, out.Status, out.Err)
 }
 
 // refuses sends what it must not take.

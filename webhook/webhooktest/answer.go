@@ -70,7 +70,7 @@ func Status(code int) Answer {
 	return Answer{run: func(x *exchange) { x.w.WriteHeader(code) }}
 }
 
-// Gone answers 410: the sender should give the event up.
+// Gone answers 410: the sender should stop all deliveries of the job.
 func Gone() Answer { return Status(http.StatusGone) }
 
 // TooMany answers 429 with a Retry-After of d, in whole seconds, rounded up.

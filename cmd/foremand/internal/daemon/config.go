@@ -30,6 +30,8 @@ type config struct {
 	webhookCA         string
 	webhookCert       string
 	webhookKey        string
+	webhookSchedule   webhook.Schedule
+	webhookTimeout    time.Duration
 	webhookCatchUp    string
 	tokensFile        string
 	jobTTL            time.Duration // negative for ever

@@ -29,7 +29,7 @@ func TestLoadDefaults(t *testing.T) {
 	require.Equal(t, &config{
 		addr: "127.0.0.1:8470", data: "foreman-data", ollama: "127.0.0.1:11434",
 		slots: 1, perSlot: 1, jobTTL: 168 * time.Hour, artifactTTL: 72 * time.Hour, logFormat: "text",
-		webhookCatchUp: "all",
+		webhookSchedule: webhook.DefaultSchedule(), webhookTimeout: 15 * time.Second, webhookCatchUp: "all",
 	}, c)
 }
 
@@ -49,6 +49,7 @@ func TestLoadEverywhere(t *testing.T) {
 			Ports:    []uint16{443, 8443},
 			NAT64:    []netip.Prefix{netip.MustParsePrefix("64:ff9b:1::/96")},
 		},
+		webhookSchedule: webhook.Schedule{time.Second, time.Minute}, webhookTimeout: 20 * time.Second,
 		tokensFile: "t", jobTTL: -1, artifactTTL: time.Hour,
 		publicURL: "https://jobs.example.com/x", trustForwarded: true, logFormat: "json",
 	}
@@ -58,6 +59,7 @@ func TestLoadEverywhere(t *testing.T) {
 		"-webhook-allow-hosts", "hooks.internal, *.corp.example", "-webhook-ports", "443, 8443", "-webhook-nat64", "64:ff9b:1::/96", "-tokens-file", "t",
 		"-webhook-old-secrets", "098765 until 2026-12-01T00:00:00Z, an older one", "-webhook-proxy", "http://us:p%40ss@proxy.internal:3128",
 		"-webhook-ca", "ca.pem", "-webhook-cert", "cert.pem", "-webhook-key", "key.pem", "-webhook-catch-up", "latest",
+		"-webhook-schedule", "1s, 1m", "-webhook-timeout", "20s",
 		"-job-ttl", "0", "-artifact-ttl", "1h", "-public-url", "https://jobs.example.com/x/", "-trust-forwarded", "--log-format", "json",
 	}
 	variables := []string{
@@ -66,7 +68,7 @@ func TestLoadEverywhere(t *testing.T) {
 		"FOREMAN_WEBHOOK_ALLOW_HOSTS=hooks.internal,*.corp.example", "FOREMAN_WEBHOOK_PORTS=443,8443", "FOREMAN_WEBHOOK_NAT64=64:ff9b:1::/96",
 		"FOREMAN_WEBHOOK_OLD_SECRETS=098765 until 2026-12-01T00:00:00Z\nan older one\n", "FOREMAN_WEBHOOK_PROXY=http://us:p%40ss@proxy.internal:3128",
 		"FOREMAN_WEBHOOK_CA=ca.pem", "FOREMAN_WEBHOOK_CERT=cert.pem", "FOREMAN_WEBHOOK_KEY=key.pem", "FOREMAN_WEBHOOK_CATCH_UP=latest",
-		"FOREMAN_TOKENS_FILE=t",
+		"FOREMAN_WEBHOOK_SCHEDULE=1s,1m", "FOREMAN_WEBHOOK_TIMEOUT=20s", "FOREMAN_TOKENS_FILE=t",
 		"FOREMAN_JOB_TTL=0", "FOREMAN_ARTIFACT_TTL=1h", "FOREMAN_PUBLIC_URL=https://jobs.example.com/x", "FOREMAN_TRUST_FORWARDED=1", "FOREMAN_LOG_FORMAT=json",
 	}
 	const file = `
@@ -88,6 +90,8 @@ webhook-proxy: http://us:p%40ss@proxy.internal:3128
 webhook-ca: ca.pem
 webhook-cert: cert.pem
 webhook-key: key.pem
+webhook-schedule: [1s, 1m]
+webhook-timeout: 20s
 webhook-catch-up: latest
 tokens-file: t
 job-ttl: 0
@@ -220,6 +224,11 @@ func TestLoadErrors(t *testing.T) {
 		{name: "webhook-cert alone", args: []string{"-webhook-cert", "c"}, want: "-webhook-cert and -webhook-key go together"},
 		{name: "webhook-key alone", environ: []string{"FOREMAN_WEBHOOK_KEY=k"}, want: "-webhook-cert and -webhook-key go together"},
 		{name: "webhook-catch-up", args: []string{"-webhook-catch-up", "newest"}, want: `-webhook-catch-up: must be all or latest, and is "newest"`},
+		{name: "webhook-schedule without gaps", args: []string{"-webhook-schedule", ""}, want: "-webhook-schedule: must have from 1 to 20 durations"},
+		{name: "webhook-schedule with a word", args: []string{"-webhook-schedule", "5s,soon"}, want: `-webhook-schedule: must have durations above 0 and up to 24h, such as 5s,5m,30m, and has "soon"`},
+		{name: "webhook-schedule with a gap of days", args: []string{"-webhook-schedule", "5s,25h"}, want: `has "25h"`},
+		{name: "webhook-schedule that is long", args: []string{"-webhook-schedule", strings.Repeat("1s,", 20) + "1s"}, want: "from 1 to 20"},
+		{name: "webhook-timeout", args: []string{"-webhook-timeout", "10ms"}, want: `-webhook-timeout: must be a duration from 1s to 2m, such as 15s, and is "10ms"`},
 		{name: "dev off loopback", args: []string{"-dev", "-addr", "0.0.0.0:8470", "-tokens-file", "t"}, want: "-dev listens on loopback only"},
 		{name: "off loopback", args: []string{"-addr", ":8470"}, want: "-tokens-file"},
 		{name: "off loopback by name", args: []string{"-addr", "gpu.example.com:8470"}, want: "-tokens-file"},

@@ -86,3 +86,40 @@ func toProxy(to **url.URL) func(string) error {
 		return nil
 	}
 }
+
+// The bounds of a schedule.
+const (
+	mostGaps   = 20
+	longestGap = 24 * time.Hour
+)
+
+// toSchedule accepts the gaps between attempts, with commas between.
+func toSchedule(to *webhook.Schedule) func(string) error {
+	return func(v string) error {
+		var s webhook.Schedule
+		for _, p := range parts(v) {
+			gap, err := time.ParseDuration(p)
+			if err != nil || gap <= 0 || gap > longestGap {
+				return fmt.Errorf("must have durations above 0 and up to 24h, such as 5s,5m,30m, and has %q", p)
+			}
+			s = append(s, gap)
+		}
+		if len(s) == 0 || len(s) > mostGaps {
+			return fmt.Errorf("must have from 1 to %d durations, such as 5s,5m,30m", mostGaps)
+		}
+		*to = s
+		return nil
+	}
+}
+
+// toTimeout accepts how long one attempt may take.
+func toTimeout(to *time.Duration) func(string) error {
+	return func(v string) error {
+		d, err := time.ParseDuration(v)
+		if err != nil || d < time.Second || d > 2*time.Minute {
+			return fmt.Errorf("must be a duration from 1s to 2m, such as 15s, and is %q", v)
+		}
+		*to = d
+		return nil
+	}
+}

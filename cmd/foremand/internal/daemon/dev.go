@@ -42,7 +42,8 @@ func newTrial(c *config, stdout io.Writer) (*trial, error) {
 	c.webhookGuard.Prefixes = append(c.webhookGuard.Prefixes,
 		netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	out := &lines{w: stdout}
-	return &trial{stdout: out, receiver: &receiver{secret: c.webhookSecret, out: out}}, nil
+	r, err := newReceiver(c.webhookSecret, out)
+	return &trial{stdout: out, receiver: r}, err
 }
 
 // introduce says where everything is, and what to try.

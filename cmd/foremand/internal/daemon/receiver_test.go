@@ -26,7 +26,9 @@ func TestReceiver(t *testing.T) {
 	for _, secret := range []string{"a secret", "whsec_aGVsbG8gdGhlcmU="} {
 		t.Run(secret, func(t *testing.T) {
 			var out strings.Builder
-			srv := httptest.NewServer(&receiver{secret: secret, out: &out})
+			rc, err := newReceiver(secret, &out)
+			require.NoError(t, err)
+			srv := httptest.NewServer(rc)
 			defer srv.Close()
 			send := func(secret, body string) int {
 				g, err := webhook.NewGuard(&webhook.GuardOptions{Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
@@ -93,7 +95,9 @@ func TestReceiverStandardWebhooks(t *testing.T) {
 			r := signed(secret, "job-1", time.Now().Add(-tt.ago), event)
 			tt.change(r.Header)
 			w := httptest.NewRecorder()
-			(&receiver{secret: secret, out: &out}).ServeHTTP(w, r)
+			rc, err := newReceiver(secret, &out)
+			require.NoError(t, err)
+			rc.ServeHTTP(w, r)
 			require.Equal(t, tt.status, w.Code)
 			require.Equal(t, tt.status == http.StatusOK, strings.HasPrefix(out.String(), "webhook verified"), out.String())
 		})
@@ -103,7 +107,9 @@ func TestReceiverStandardWebhooks(t *testing.T) {
 func TestReceiverBoundsBodies(t *testing.T) {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodPost, hookPath, io.LimitReader(zeros{}, mostWebhook+1))
-	(&receiver{secret: "a secret", out: io.Discard}).ServeHTTP(w, r)
+	rc, err := newReceiver("a secret", io.Discard)
+	require.NoError(t, err)
+	rc.ServeHTTP(w, r)
 	require.Equal(t, http.StatusRequestEntityTooLarge, w.Code)
 }
 

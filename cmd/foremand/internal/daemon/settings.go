@@ -52,6 +52,8 @@ func (c *config) settings(environ []string) []setting {
 		{"webhook-ca", text, "FILE", "", "PEM: whom receivers have to be certified by, instead of by those of the system", toText(&c.webhookCA)},
 		{"webhook-cert", text, "FILE", "", "PEM: the certificate for receivers that ask for one", toText(&c.webhookCert)},
 		{"webhook-key", text, "FILE", "", "PEM: the private key of webhook-cert", toText(&c.webhookKey)},
+		{"webhook-schedule", list, "DURATIONS", "5s,5m,30m,2h,5h", "the gaps between attempts at a webhook, each 20 % more or less", toSchedule(&c.webhookSchedule)},
+		{"webhook-timeout", text, "DURATION", "15s", "how long one attempt may take, from 1s to 2m", toTimeout(&c.webhookTimeout)},
 		{"webhook-catch-up", text, "WHICH", "all", "which overdue events of a job are sent: all, or the latest with those of ends", toOneOf(&c.webhookCatchUp, "all", "latest")},
 		{"tokens-file", text, "FILE", "", "who may use it: a line `name token` for each, and `name token admin`", toText(&c.tokensFile)},
 		{"job-ttl", span, "DURATION", "168h", "how long a job is kept once it has ended; 0 for ever", toTTL(&c.jobTTL)},

@@ -19,6 +19,7 @@ import (
 func (c *config) webhooks(log *slog.Logger) (foreman.WebhookOptions, error) {
 	o := foreman.WebhookOptions{
 		OldSecrets: c.webhookOldSecrets, Proxy: c.webhookProxy, CatchUp: foreman.CatchUp(c.webhookCatchUp),
+		Schedule: c.webhookSchedule, Timeout: c.webhookTimeout,
 	}
 	for i, old := range o.OldSecrets {
 		if !old.Expires.IsZero() && !time.Now().Before(old.Expires) {
