@@ -1,6 +1,7 @@
 package foreman_test
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"sync"
@@ -53,6 +54,16 @@ func stats(t *testing.T, f *foreman.Foreman) *foreman.WebhookStats {
 	return s
 }
 
+// arrived waits until n requests have come, and returns what has.
+func arrived(t *testing.T, r *webhooktest.Receiver, n int) []webhooktest.Delivery {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	got, err := r.Wait(ctx, n)
+	require.NoError(t, err)
+	return got
+}
+
 // The deliveries of a thousand jobs to an endpoint that hangs do not delay those to
 // another by more than a second: these are through before one of those is released.
 func TestAHangingEndpointDelaysNoOther(t *testing.T) {
@@ -66,8 +77,7 @@ func TestAHangingEndpointDelaysNoOther(t *testing.T) {
 
 	submitMany(t, f, hanging, dead.URL())
 	submitMany(t, f, healthy, live.URL())
-	_, err := live.Wait(t.Context(), healthy)
-	require.NoError(t, err)
+	arrived(t, live, healthy)
 	require.Eventually(t, func() bool { return stats(t, f).Pending == hanging }, 30*time.Second, time.Millisecond)
 
 	s := stats(t, f)
@@ -98,15 +108,13 @@ func TestManyHangingEndpointsAreLeftAlone(t *testing.T) {
 
 	submitMany(t, f, origins*each, urls...)
 	submitMany(t, f, healthy, live.URL())
-	_, err := live.Wait(t.Context(), healthy)
-	require.NoError(t, err)
+	arrived(t, live, healthy)
 	require.Eventually(t, func() bool { return stats(t, f).Failing == origins }, 30*time.Second, 5*time.Millisecond)
 	require.EqualValues(t, origins*failures, requests.Load(), "and no more")
 	require.Eventually(t, func() bool { return stats(t, f).Pending == origins*each }, 30*time.Second, 5*time.Millisecond, "nothing is dropped")
 
 	submitMany(t, f, healthy, live.URL())
-	_, err = live.Wait(t.Context(), 2*healthy)
-	require.NoError(t, err)
+	arrived(t, live, 2*healthy)
 	require.EqualValues(t, origins*failures, requests.Load())
 }
 
