@@ -96,7 +96,7 @@ func TestBreakerLeavesAnEndpointAlone(t *testing.T) {
 // longer intervals, and only they are counted as attempts. When it is back, all comes, in
 // order.
 func TestBreakerProbes(t *testing.T) {
-	const jobs, delay, most = 20, 20 * time.Millisecond, 80 * time.Millisecond
+	const jobs, delay, most = 20, 20 * time.Millisecond, 160 * time.Millisecond
 	var back atomic.Bool
 	w := newWitness(t, "secret", func() *webhooktest.Answer {
 		if back.Load() {
@@ -120,7 +120,7 @@ func TestBreakerProbes(t *testing.T) {
 	for _, id := range ids {
 		await(t, f, id)
 	}
-	const probes = 10
+	const probes = 6
 	// Four may have been under way when three had failed, and the first probe comes soon
 	// after the last of them.
 	const first = 5

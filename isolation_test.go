@@ -78,10 +78,12 @@ func TestAHangingEndpointDelaysNoOther(t *testing.T) {
 	submitMany(t, f, hanging, dead.URL())
 	submitMany(t, f, healthy, live.URL())
 	arrived(t, live, healthy)
-	require.Eventually(t, func() bool { return stats(t, f).Pending == hanging }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { // counted when it is stored
+		return stats(t, f).Settled[foreman.DeliveryDelivered] == healthy
+	}, 30*time.Second, time.Millisecond)
 
 	s := stats(t, f)
-	require.EqualValues(t, healthy, s.Settled[foreman.DeliveryDelivered])
+	require.Equal(t, hanging, s.Pending)
 	require.Len(t, s.Attempts, 1, "none to the endpoint that hangs has ended")
 	require.LessOrEqual(t, len(dead.Deliveries()), 4, "it is new, and has few places")
 	late := uint64(0)
@@ -116,6 +118,33 @@ func TestManyHangingEndpointsAreLeftAlone(t *testing.T) {
 	submitMany(t, f, healthy, live.URL())
 	arrived(t, live, 2*healthy)
 	require.EqualValues(t, origins*failures, requests.Load())
+}
+
+// And one that has accepted something before has places that those cannot take: its
+// deliveries are through before one of theirs is released.
+func TestManyHangingEndpointsDelayNoneThatWorks(t *testing.T) {
+	const origins, each, healthy = 200, 5, 100
+	o := foreman.Options{PerSlot: 16, Webhook: hooks(time.Hour)}
+	o.Webhook.Timeout = time.Hour
+	f := newForeman(t, doNothing, o)
+	start(t, f)
+	var requests atomic.Int64
+	urls := hangingOrigins(t, origins, &requests)
+	live := webhooktest.NewReceiver(t, nil)
+
+	submitMany(t, f, 1, live.URL())
+	delivered := func(n uint64) func() bool {
+		return func() bool { return stats(t, f).Settled[foreman.DeliveryDelivered] == n }
+	}
+	require.Eventually(t, delivered(1), 30*time.Second, time.Millisecond)
+	submitMany(t, f, origins*each, urls...)
+	submitMany(t, f, healthy, live.URL())
+	arrived(t, live, 1+healthy)
+	require.Eventually(t, delivered(1+healthy), 30*time.Second, time.Millisecond)
+	s := stats(t, f)
+	require.Equal(t, origins*each, s.Pending)
+	require.Len(t, s.Attempts, 1, "none to those that hang has ended")
+	require.Eventually(t, func() bool { return requests.Load() == 64 }, 30*time.Second, time.Millisecond, "they have half of the places")
 }
 
 // hangingOrigins are URLs of as many endpoints, of which none answers.
