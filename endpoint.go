@@ -9,7 +9,7 @@ import "time"
 // Its room begins small, grows with each success and falls to one with a failure, as
 // a sender of packets does it. One that fails too often in a row is left alone as a
 // whole (a circuit breaker), for longer and longer, with one attempt in between to see
-// whether it is back. Nothing to it is dropped, and no attempt counted, meanwhile.
+// whether it is back. Nothing to it is dropped meanwhile, and no other attempt counted.
 type endpoint struct {
 	underway int
 	room     int

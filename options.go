@@ -132,8 +132,8 @@ type WebhookOptions struct {
 }
 
 // Breaker says when an endpoint that keeps failing is left alone as a whole. Nothing
-// that is to be sent to it is dropped or counts as tried meanwhile; whoever is to see
-// to it finds it in the log.
+// that is to be sent to it is dropped meanwhile, and nothing counts as tried but what is
+// sent to see whether it is back; whoever is to see to it finds it in the log.
 type Breaker struct {
 	// Failures is how many attempts in a row have to fail, of whichever jobs: without
 	// an answer, or with 408, 429 or 5xx. If Failures is 0, 5 is used; negative for
