@@ -48,7 +48,15 @@ func (o *outbox) wake(caused []store.Delivery) {
 func (o *outbox) run(ctx context.Context) {
 	sendCtx, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	defer context.AfterFunc(ctx, func() { pause(sendCtx, settleGrace); cut() })()
+	// What was sent is recorded even when ctx has ended meanwhile.
+	recordCtx, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	defer context.AfterFunc(ctx, func() {
+		pause(sendCtx, settleGrace)
+		cut()
+		pause(recordCtx, settleGrace) // senders may wait for a store that does not answer
+		giveUp()
+	})()
 	var sending, settling sync.WaitGroup
 	claimed := make(chan *store.Delivery, o.f.o.Webhook.Concurrency)
 	for range o.f.o.Webhook.Concurrency {
@@ -58,9 +66,6 @@ func (o *outbox) run(ctx context.Context) {
 			}
 		})
 	}
-	// What was sent is recorded even when ctx has ended meanwhile.
-	recordCtx, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer giveUp()
 	sent := make(chan struct{})
 	settling.Go(func() { o.settle(recordCtx, sent) })
 	for ctx.Err() == nil {
@@ -82,7 +87,7 @@ func (o *outbox) run(ctx context.Context) {
 // send claims what is due and has room, has it sent, and returns when to look again if
 // nobody rings before.
 func (o *outbox) send(ctx context.Context, claimed chan<- *store.Delivery) (next time.Time, err error) {
-	for asked := false; ; {
+	for asked := false; ctx.Err() == nil; {
 		claim, more := o.room()
 		if claim.Limit <= 0 {
 			return more, nil // the end of an attempt will ring
@@ -113,6 +118,7 @@ func (o *outbox) send(ctx context.Context, claimed chan<- *store.Delivery) (next
 		}
 		next, asked = up.Delivery, true
 	}
+	return next, nil
 }
 
 // room says what can be claimed now, and when there will be more room at the latest.
@@ -211,7 +217,7 @@ func (o *outbox) release(d *store.Delivery, begun time.Time, out *webhook.Outcom
 	o.underway--
 	o.proxy.underway--
 	e.underway--
-	if e.underway == e.room/2 || o.underway == w.Concurrency/2 {
+	if e.underway <= e.room/2 {
 		o.alarm.ring() // for more, while the other half is at work
 	}
 	if out == nil {

@@ -156,6 +156,30 @@ func TestRunEndsThoughOutcomesCannotBeStored(t *testing.T) {
 	stop()
 }
 
+// Nor is it held up by those who wait for their outcomes to be taken.
+func TestRunEndsThoughSendersWait(t *testing.T) {
+	t.Parallel()
+	r := webhooktest.NewReceiver(t, nil)
+	f := newForeman(t, doNothing, foreman.Options{Webhook: hooks(), Store: mute{openStore(t)}})
+	later := time.Now().Add(time.Hour)
+	var all sync.WaitGroup
+	for range 64 {
+		all.Go(func() {
+			for range 50 {
+				_, err := f.Submit(t.Context(), foreman.Spec{Model: "m", RunAt: later, StateWebhookURL: r.URL(), WebhookEvents: []foreman.State{foreman.Queued}})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	stop := start(t, f)
+	_, err := r.Wait(t.Context(), 1100) // more than may wait to be recorded
+	require.NoError(t, err)
+	stop()
+}
+
 // While the proxy is out of order everything waits, and no endpoint is to blame.
 func TestAProxyThatKeepsFailingIsLeftAlone(t *testing.T) {
 	down, err := url.Parse("http://127.0.0.1:1")
