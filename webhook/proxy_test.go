@@ -68,14 +68,14 @@ func (e *egress) tunnel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusOK)
-	from, _, err := http.NewResponseController(w).Hijack()
+	from, read, err := http.NewResponseController(w).Hijack() // something may have been read already
 	if err != nil {
 		_ = to.Close()
 		return
 	}
 	var both sync.WaitGroup
 	both.Go(func() {
-		_, _ = io.Copy(to, from)
+		_, _ = io.Copy(to, read)
 		_ = to.Close()
 	})
 	both.Go(func() {
