@@ -157,6 +157,20 @@ func TestLoadPrecedence(t *testing.T) {
 	require.ErrorContains(t, err, "FOREMAN_SLOTS", "a wrong value is wrong though another counts")
 }
 
+// The bounds of what -webhook-schedule and -webhook-timeout accept are in it.
+func TestLoadWebhookBounds(t *testing.T) {
+	c, err := load([]string{"-webhook-schedule", strings.Repeat("1ns,", 19) + "24h", "-webhook-timeout", "1s"}, nil)
+	require.NoError(t, err)
+	require.Len(t, c.webhookSchedule, 20)
+	require.Equal(t, 24*time.Hour, c.webhookSchedule[19])
+	require.Equal(t, time.Second, c.webhookTimeout)
+
+	c, err = load([]string{"-webhook-schedule", "1h", "-webhook-timeout", "2m"}, nil)
+	require.NoError(t, err)
+	require.Equal(t, webhook.Schedule{time.Hour}, c.webhookSchedule)
+	require.Equal(t, 2*time.Minute, c.webhookTimeout)
+}
+
 func TestLoadErrors(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -226,9 +240,16 @@ func TestLoadErrors(t *testing.T) {
 		{name: "webhook-catch-up", args: []string{"-webhook-catch-up", "newest"}, want: `-webhook-catch-up: must be all or latest, and is "newest"`},
 		{name: "webhook-schedule without gaps", args: []string{"-webhook-schedule", ""}, want: "-webhook-schedule: must have from 1 to 20 durations"},
 		{name: "webhook-schedule with a word", args: []string{"-webhook-schedule", "5s,soon"}, want: `-webhook-schedule: must have durations above 0 and up to 24h, such as 5s,5m,30m, and has "soon"`},
+		{name: "webhook-schedule with no gap at all", args: []string{"-webhook-schedule", "5s,0s"}, want: `has "0s"`},
+		{name: "webhook-schedule that goes back", args: []string{"-webhook-schedule", "5s,-5s"}, want: `has "-5s"`},
+		{name: "webhook-schedule with an empty one", args: []string{"-webhook-schedule", "5s,"}, want: `has ""`},
+		{name: "webhook-schedule of an empty list", file: "webhook-schedule: []\n", want: "webhook-schedule: must have from 1 to 20 durations"},
+		{name: "webhook-schedule of numbers", file: "webhook-schedule: [5, 300]\n", want: "webhook-schedule: must be a list of texts"},
 		{name: "webhook-schedule with a gap of days", args: []string{"-webhook-schedule", "5s,25h"}, want: `has "25h"`},
 		{name: "webhook-schedule that is long", args: []string{"-webhook-schedule", strings.Repeat("1s,", 20) + "1s"}, want: "from 1 to 20"},
 		{name: "webhook-timeout", args: []string{"-webhook-timeout", "10ms"}, want: `-webhook-timeout: must be a duration from 1s to 2m, such as 15s, and is "10ms"`},
+		{name: "webhook-timeout of minutes", args: []string{"-webhook-timeout", "2m1s"}, want: `is "2m1s"`},
+		{name: "webhook-timeout without a unit", environ: []string{"FOREMAN_WEBHOOK_TIMEOUT=15"}, want: "FOREMAN_WEBHOOK_TIMEOUT: must be a duration"},
 		{name: "dev off loopback", args: []string{"-dev", "-addr", "0.0.0.0:8470", "-tokens-file", "t"}, want: "-dev listens on loopback only"},
 		{name: "off loopback", args: []string{"-addr", ":8470"}, want: "-tokens-file"},
 		{name: "off loopback by name", args: []string{"-addr", "gpu.example.com:8470"}, want: "-tokens-file"},

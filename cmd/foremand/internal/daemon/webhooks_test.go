@@ -51,11 +51,16 @@ func TestWebhooks(t *testing.T) {
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&log, nil))
 
-	o, err := (&config{webhookCA: path("two"), webhookCert: path("cert"), webhookKey: path("key"), webhookCatchUp: "latest"}).webhooks(logger)
+	o, err := (&config{
+		webhookCA: path("two"), webhookCert: path("cert"), webhookKey: path("key"), webhookCatchUp: "latest",
+		webhookSchedule: webhook.Schedule{time.Minute}, webhookTimeout: time.Second,
+	}).webhooks(logger)
 	require.NoError(t, err)
 	require.NotNil(t, o.RootCAs)
 	require.Len(t, o.Certificates, 1)
 	require.Equal(t, foreman.CatchUpLatest, o.CatchUp)
+	require.Equal(t, webhook.Schedule{time.Minute}, o.Schedule)
+	require.Equal(t, time.Second, o.Timeout)
 	require.Empty(t, log.String())
 
 	tests := []struct {
