@@ -78,7 +78,15 @@ func TestWebhookAllow(t *testing.T) {
 	own := strings.Replace(body, "http://127.0.0.1:9000", p.url, 1)
 	a = post(t, p.url+"/jobs", own)
 	require.Equal(t, http.StatusUnprocessableEntity, a.status)
-	require.Contains(t, string(a.body), "this program itself listens there; no option allows it")
+	const listens = "this program itself listens there; no option allows it"
+	require.Contains(t, string(a.body), listens)
+
+	// Nor does a check reach it, with which anybody could have it ask itself.
+	a = post(t, p.url+"/webhooks/check", `{"url":"`+p.url+`/jobs"}`)
+	require.Equal(t, http.StatusOK, a.status, string(a.body))
+	require.Contains(t, string(a.body), `"allowed":false`)
+	require.Contains(t, string(a.body), listens)
+	require.NotContains(t, string(a.body), `"attempt"`, "nothing is sent")
 }
 
 func TestLogFormat(t *testing.T) {
