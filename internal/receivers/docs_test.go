@@ -136,6 +136,13 @@ func (p *program) isPinged(t *testing.T) {
 	out := newSender(t, webhook.SenderOptions{Secret: standardSecret}).Send(t.Context(),
 		webhook.Message{URL: p.url, ID: "check_01M85PGTP08PXFYBRQN7C8XPP8", Body: body})
 	require.Equal(t, http.StatusNoContent, out.Status, out.Err)
+
+	// Had it done something, a line would come before that of the next event.
+	m := message(t, p.url)
+	m.ID = "after-the-ping"
+	out = newSender(t, webhook.SenderOptions{Secret: standardSecret}).Send(t.Context(), m)
+	require.Equal(t, http.StatusNoContent, out.Status, out.Err)
+	require.Equal(t, "3: done", <-p.lines)
 }
 
 // refuses sends what it must not take.
