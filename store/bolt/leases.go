@@ -103,10 +103,11 @@ func (l *leases) look(endpoint string, k deliveryKey) {
 	}
 }
 
-// undo forgets a claim that went wrong, and all walks, which it may have led astray.
-func (l *leases) undo(claimed []store.Delivery) {
+// undo forgets a claim that went wrong, but for what another has claimed since, and all
+// walks, which it may have led astray.
+func (l *leases) undo(claimed []store.Delivery, until time.Time) {
 	for i := range claimed {
-		if h := l.held[deliveryKey{claimed[i].ID, claimed[i].Seq}]; h != nil {
+		if h := l.held[deliveryKey{claimed[i].ID, claimed[i].Seq}]; h != nil && h.until.Equal(until) {
 			l.end(h)
 		}
 	}

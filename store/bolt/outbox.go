@@ -23,28 +23,53 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c store.DeliveryClaim) ([]s
 			return nil
 		})
 		if err == nil && due {
-			err = s.write(ctx, func(t *txn) error { return t.promoteDeliveries(&failed) })
+			err = s.writeFailing(ctx, &failed, (*txn).promoteDeliveries)
 		}
 		if err != nil {
-			return nil, err
+			return told(failed, err)
 		}
 	}
 	claim := claiming{DeliveryClaim: c}
 	if err := s.claimDeliveries(&claim); err != nil {
-		return nil, err
+		return told(failed, err)
 	}
 	if len(claim.damaged) > 0 {
-		err := s.write(ctx, func(t *txn) error { return t.failDeliveries(claim.damaged, &failed) })
+		err := s.writeFailing(ctx, &failed, func(t *txn, failed *[]store.Delivery) error {
+			return t.failDeliveries(claim.damaged, failed)
+		})
 		if err != nil {
-			return nil, err
+			s.leases.mu.Lock()
+			s.leases.undo(claim.out, claim.until)
+			s.leases.mu.Unlock()
+			return told(failed, err)
 		}
 	}
 	return append(claim.out, failed...), nil
 }
 
+// writeFailing is write for what fails deliveries: they are added once that is durable.
+func (s *Store) writeFailing(ctx context.Context, failed *[]store.Delivery, run func(*txn, *[]store.Delivery) error) error {
+	var now []store.Delivery
+	err := s.write(ctx, func(t *txn) error { return run(t, &now) })
+	if err == nil {
+		*failed = append(*failed, now...)
+	}
+	return err
+}
+
+// told ends a claim that went wrong. Nobody else will be told of what it has failed, so
+// that comes first; the next claim meets the error again.
+func told(failed []store.Delivery, err error) ([]store.Delivery, error) {
+	if len(failed) > 0 {
+		return failed, nil
+	}
+	return nil, err
+}
+
 // claiming is a claim under way.
 type claiming struct {
 	store.DeliveryClaim
+	until   time.Time // when its leases run out
 	out     []store.Delivery
 	bytes   int64       // of their bodies
 	full    bool        // there is no room for the bytes of the next one
@@ -62,11 +87,12 @@ func (s *Store) claimDeliveries(c *claiming) error {
 	}
 	err := s.view(func(t *txn) error {
 		s.leases.expire(t.now)
+		c.until = t.now.Add(c.Lease)
 		t.claimDeliveries(c)
 		return nil
 	})
 	if err != nil {
-		s.leases.undo(c.out)
+		s.leases.undo(c.out, c.until)
 	}
 	return err
 }
@@ -129,7 +155,7 @@ func (t *txn) claimTo(endpoint string, most int, c *claiming) {
 		c.bytes += int64(len(body))
 		d.Body = bytes.Clone(body)
 		t.store.leases.hold(&lease{
-			key: deliveryKey{d.ID, d.Seq}, endpoint: endpoint, attempt: d.Attempt, until: t.now.Add(c.Lease),
+			key: deliveryKey{d.ID, d.Seq}, endpoint: endpoint, attempt: d.Attempt, until: c.until,
 		})
 		c.out = append(c.out, d)
 		return true

@@ -273,6 +273,27 @@ func TestDamagedFirstDelivery(t *testing.T) {
 	}
 }
 
+// A claim that cannot write what it has failed keeps nothing from the next one.
+func TestAClaimThatCannotFail(t *testing.T) {
+	s := openNew(t)
+	heads := addSending(t, s, 2, 1, func(int) string { return "endpoint" })
+	require.NoError(t, s.db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketNames[bucketBodies]).Put(seqKey(heads[0].ID, 1), []byte("damaged"))
+	}))
+	claim := store.DeliveryClaim{Limit: 9, Lease: time.Hour}
+	s.w.broken = store.ErrFull
+	_, err := s.ClaimDeliveries(t.Context(), claim)
+	require.ErrorIs(t, err, store.ErrFull)
+	s.w.broken = nil
+	list, err := s.ClaimDeliveries(t.Context(), claim)
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+	require.Equal(t, heads[1].ID, list[0].ID)
+	require.Equal(t, store.Pending, list[0].State)
+	require.Equal(t, heads[0].ID, list[1].ID)
+	require.Equal(t, store.Failed, list[1].State)
+}
+
 // What is damaged of one record that was deleted is nobody else's harm.
 func TestDamagedDeliveryOfADeletedRecord(t *testing.T) {
 	s := openNew(t)
