@@ -7,6 +7,9 @@ import "github.com/foreman-go/foreman/store"
 func (t *txn) backlog() int { return int(posAt(t.get(bucketMeta, backlogKey))) }
 
 func (t *txn) flushBacklog() error {
+	if t.recount {
+		return t.putBacklog()
+	}
 	if t.pending == 0 {
 		return nil
 	}
@@ -20,6 +23,11 @@ func (t *txn) countBacklog() error {
 	if t.get(bucketMeta, backlogKey) != nil {
 		return nil
 	}
+	return t.putBacklog()
+}
+
+// putBacklog counts what is pending and can be read.
+func (t *txn) putBacklog() error {
 	n := uint64(0)
 	c := t.bucket(bucketDeliveries).Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {

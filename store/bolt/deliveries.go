@@ -12,6 +12,9 @@ import (
 // Of the pending deliveries of a record the earliest, and no other, is in exactly one
 // of bucketSendable and bucketUnsent. One whose time has come stays in bucketUnsent
 // until promoteDeliveries moves it.
+//
+// One whose row cannot be read is in nobody's way, and whoever meets it notes it: it is
+// then in bucketUnsent, more than once perhaps, until a claim has failed it.
 
 // settled is a delivery that was settled at this attempt: its lease ends.
 type settled struct {
@@ -48,9 +51,11 @@ func (t *txn) insertDeliveries(r *row, list []store.Delivery) error {
 	}
 	last, waits := store.DeliveryState(""), false // the state of the one before, and whether any before is pending
 	if r.Version > 1 {                            // a new record has none
-		t.eachDelivery(r.ID, 0, func(_, v []byte) bool {
+		t.eachDelivery(r.ID, 0, func(k, v []byte) bool {
 			var err error
-			if last, err = stateOf(v); err == nil && last == store.Pending {
+			if last, err = stateOf(v); err != nil {
+				t.noteDamaged(k)
+			} else if last == store.Pending {
 				waits = true
 			}
 			return true
@@ -96,17 +101,36 @@ func (t *txn) eachDelivery(id ulid.ULID, from uint64, visit func(k, v []byte) bo
 }
 
 // firstPending reads the earliest delivery of a record from a sequence on that is
-// pending; ok is false if there is none. One that cannot be read is in nobody's way:
-// Deliveries reports it.
+// pending; ok is false if there is none. Those that cannot be read are noted.
 func (t *txn) firstPending(id ulid.ULID, from uint64) (d store.Delivery, ok bool) {
 	t.eachDelivery(id, from, func(k, v []byte) bool {
-		if state, err := stateOf(v); err != nil || state != store.Pending {
+		state, err := stateOf(v)
+		if err == nil && state != store.Pending {
 			return true
 		}
-		ok = readDelivery(k, v, &d) == nil
+		if ok = err == nil && readDelivery(k, v, &d) == nil; !ok {
+			t.noteDamaged(k)
+		}
 		return !ok
 	})
 	return d, ok
+}
+
+// noteDamaged has the next claim fail a delivery whose row cannot be read.
+func (t *txn) noteDamaged(key []byte) { t.damaged = append(t.damaged, asDeliveryKey(key)) }
+
+func (t *txn) flushDamaged() error {
+	for _, k := range t.damaged {
+		key := seqKey(k.id, k.seq)
+		v := t.get(bucketDeliveries, key)
+		if v == nil || readDelivery(key, v, &store.Delivery{}) == nil {
+			continue // it is gone, or has failed, since
+		}
+		if err := t.bucket(bucketUnsent).Put(unsentKey(t.now, k.id, k.seq), present); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // index puts the first pending delivery of a record where it will be found when it is
@@ -129,6 +153,11 @@ func (t *txn) unindex(d *store.Delivery) (bool, error) {
 	return t.remove(bucketUnsent, unsentKey(d.Due, d.ID, d.Seq))
 }
 
+func (t *txn) isIndexed(d *store.Delivery) bool {
+	return t.get(bucketSendable, sendableKey(d.Endpoint, d.ID, d.Seq)) != nil ||
+		t.get(bucketUnsent, unsentKey(d.Due, d.ID, d.Seq)) != nil
+}
+
 // promoteDeliveries makes deliveries sendable whose time has come. Those that cannot be
 // read are failed.
 func (t *txn) promoteDeliveries(failed *[]store.Delivery) error {
@@ -143,10 +172,11 @@ func (t *txn) promoteDeliveries(failed *[]store.Delivery) error {
 		}
 		var d store.Delivery
 		var err error
-		if readDelivery(k[8:], t.get(bucketDeliveries, k[8:]), &d) == nil {
-			err = t.index(&d)
-		} else {
+		switch {
+		case readDelivery(k[8:], t.get(bucketDeliveries, k[8:]), &d) != nil:
 			err = t.fail(k[8:], "", failed)
+		case d.State == store.Pending: // else it was noted, and has failed
+			err = t.index(&d)
 		}
 		if err != nil {
 			return err
@@ -156,11 +186,13 @@ func (t *txn) promoteDeliveries(failed *[]store.Delivery) error {
 }
 
 // deleteSettled removes the deliveries of a record that are not pending. Those that
-// cannot be read are not known to be: a claim will meet them.
+// cannot be read are noted, and go when they have failed.
 func (t *txn) deleteSettled(id ulid.ULID) error {
 	var keys [][]byte
 	t.eachDelivery(id, 0, func(k, v []byte) bool {
-		if state, err := stateOf(v); err == nil && state != store.Pending {
+		if state, err := stateOf(v); err != nil {
+			t.noteDamaged(k)
+		} else if state != store.Pending {
 			keys = append(keys, bytes.Clone(k))
 		}
 		return true

@@ -144,7 +144,7 @@ func (t *txn) claimTo(endpoint string, most int, c *claiming) {
 		if err == nil {
 			body, err = open(t.get(bucketBodies, key))
 		}
-		if err != nil {
+		if err != nil || d.State != store.Pending { // or it was noted, and has failed
 			c.damaged = append(c.damaged, sendingTo{asDeliveryKey(key), endpoint})
 			return true
 		}
@@ -181,22 +181,33 @@ func (t *txn) failDeliveries(damaged []sendingTo, failed *[]store.Delivery) erro
 	return nil
 }
 
-// fail settles the first pending delivery of a record, which is in no index any more,
-// because it cannot be read.
+// fail settles a delivery because it cannot be read, unless it is settled already.
 func (t *txn) fail(key []byte, endpoint string, failed *[]store.Delivery) error {
 	d := store.Delivery{Endpoint: endpoint}
-	if readDelivery(key, t.get(bucketDeliveries, key), &d) != nil { // else it is the body
+	v := t.get(bucketDeliveries, key)
+	switch {
+	case readDelivery(key, v, &d) != nil:
 		k := asDeliveryKey(key)
+		if v == nil && t.get(bucketHeads, k.id[:]) == nil {
+			return nil // it went with its record
+		}
 		d = store.Delivery{ID: k.id, Seq: k.seq, Endpoint: endpoint, Due: t.now}
+		t.recount = true // nobody knows whether it was pending
+	case d.State != store.Pending:
+		return nil
+	default: // it is the body
+		t.pending--
 	}
 	d.State = store.Failed
-	t.pending--
 	if err := t.putDelivery(&d); err != nil {
 		return err
 	}
 	*failed = append(*failed, store.Delivery{ID: d.ID, Seq: d.Seq, Endpoint: d.Endpoint, State: store.Failed, Attempt: d.Attempt})
-	if err := t.indexFollowing(&d); err != nil {
-		return err
+	// Whoever passed it by may have indexed the first one already.
+	if first, ok := t.firstPending(d.ID, 0); ok && !t.isIndexed(&first) {
+		if err := t.index(&first); err != nil {
+			return err
+		}
 	}
 	if t.get(bucketHeads, d.ID[:]) == nil {
 		return t.deleteSettled(d.ID)

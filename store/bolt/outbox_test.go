@@ -203,7 +203,7 @@ func TestABacklogThatWasNotCounted(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// A delivery that cannot be read is in nobody's way.
+// A delivery that cannot be read is in nobody's way, and is failed wherever it is.
 func TestOneDamagedDelivery(t *testing.T) {
 	s := openNew(t)
 	h := addSending(t, s, 1, 3, func(int) string { return "endpoint" })[0]
@@ -222,10 +222,88 @@ func TestOneDamagedDelivery(t *testing.T) {
 	require.NoError(t, errs[2])
 	list, err := s.ClaimDeliveries(t.Context(), store.DeliveryClaim{Limit: 9, Lease: time.Hour})
 	require.NoError(t, err)
-	require.Len(t, list, 1)
+	require.Len(t, list, 2)
 	require.EqualValues(t, 3, list[0].Seq)
-	_, err = s.Deliveries(t.Context(), h.ID)
-	require.ErrorIs(t, err, store.ErrDamaged)
+	require.Equal(t, store.Pending, list[0].State)
+	require.EqualValues(t, 2, list[1].Seq)
+	require.Equal(t, store.Failed, list[1].State)
+	list, err = s.Deliveries(t.Context(), h.ID)
+	require.NoError(t, err)
+	require.Equal(t, store.Failed, list[1].State)
+	requireIndexed(t, s)
+}
+
+// Whatever is damaged at whatever time, claims fail nothing else, send the rest, and
+// leave the indexes and the backlog right; and nothing stays of a record that was deleted.
+func TestDamageAnywhere(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 40 {
+		s := openNew(t)
+		heads := addSending(t, s, 3, 5, func(i int) string { return fmt.Sprint("endpoint ", i%2) })
+		damaged, failed := map[deliveryKey]bool{}, map[deliveryKey]bool{}
+		claim := func() (taken int) {
+			list, err := s.ClaimDeliveries(t.Context(), store.DeliveryClaim{Limit: 1 + r.IntN(3), Lease: time.Hour})
+			require.NoError(t, err)
+			for _, d := range list {
+				if d.State == store.Failed {
+					failed[deliveryKey{d.ID, d.Seq}] = true
+					continue
+				}
+				state := []store.DeliveryState{store.Pending, store.Delivered, store.Delivered, store.Stopped}[r.IntN(4)]
+				_, err := s.SettleDeliveries(t.Context(), []store.Settlement{{ID: d.ID, Seq: d.Seq, Attempt: d.Attempt, State: state, Due: time.Now().Add(-time.Second)}})
+				require.NoError(t, err)
+			}
+			return len(list)
+		}
+		for range 12 {
+			h := &heads[r.IntN(len(heads))]
+			seq := 1 + r.Uint64N(h.Seq)
+			switch r.IntN(5) {
+			case 0:
+				bucket := []int{bucketDeliveries, bucketBodies}[r.IntN(2)]
+				require.NoError(t, s.db.Update(func(tx *bbolt.Tx) error {
+					if b := tx.Bucket(bucketNames[bucket]); b.Get(seqKey(h.ID, seq)) != nil {
+						damaged[deliveryKey{h.ID, seq}] = true
+						return b.Put(seqKey(h.ID, seq), []byte("damaged"))
+					}
+					return nil
+				}))
+			case 1:
+				c := store.Change{Head: *h, Events: []store.Event{{Seq: h.Seq + 1}}}
+				c.Head.Seq++
+				c.Deliveries = []store.Delivery{{Seq: c.Head.Seq, Endpoint: "endpoint 0", Due: now()}}
+				res, err := s.Apply(t.Context(), []store.Change{c})
+				require.NoError(t, err)
+				if res[0].Err == nil {
+					*h = res[0].Head
+				}
+			case 2: // reopen
+				_, err := s.SettleDeliveries(t.Context(), []store.Settlement{{ID: h.ID, Seq: seq, Attempt: r.IntN(2), State: store.Pending, Due: time.Now()}})
+				require.NoError(t, err)
+			default:
+				claim()
+			}
+		}
+		var refs []store.Ref
+		for i := range heads {
+			refs = append(refs, heads[i].Ref())
+		}
+		_, err := s.Delete(t.Context(), refs)
+		require.NoError(t, err)
+		for claim() > 0 {
+		}
+		requireIndexed(t, s)
+		for k := range failed {
+			require.True(t, damaged[k])
+		}
+		for i := range heads {
+			list, err := s.Deliveries(t.Context(), heads[i].ID)
+			require.NoError(t, err)
+			require.Empty(t, list)
+		}
+	}
 }
 
 // A delivery that cannot be read, or has no body any more, is failed by the claim that
@@ -311,6 +389,15 @@ func TestDamagedDeliveryOfADeletedRecord(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, []error{nil, nil}, errs)
+	list, err := s.ClaimDeliveries(t.Context(), store.DeliveryClaim{Limit: 9, Lease: time.Hour})
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	require.EqualValues(t, 2, list[0].Seq)
+	require.Equal(t, store.Failed, list[0].State)
+	list, err = s.Deliveries(t.Context(), h.ID)
+	require.NoError(t, err)
+	require.Empty(t, list)
+	requireIndexed(t, s)
 }
 
 // What a claim and what a settlement cost, with 100 and with 100,000 pending: as they

@@ -21,9 +21,11 @@ type txn struct {
 	values  *arena                     // of a transaction that writes: see take
 	fresh   row                        // of the record that is being inserted
 
-	pending  int64       // how many pending deliveries there are more than before
-	settled  []settled   // whose leases end with the transaction
-	sendable []sendingTo // what it put in bucketSendable
+	damaged  []deliveryKey // of deliveries whose rows it has met and cannot be read
+	recount  bool          // whether pending cannot be relied on
+	pending  int64         // how many pending deliveries there are more than before
+	settled  []settled     // whose leases end with the transaction
+	sendable []sendingTo   // what it put in bucketSendable
 }
 
 // arena is memory for the values that one transaction puts. bbolt reads them until the
@@ -119,6 +121,9 @@ func (t *txn) atLimit() bool {
 
 // flush writes what the operations have gathered; it comes last.
 func (t *txn) flush() error {
+	if err := t.flushDamaged(); err != nil {
+		return err
+	}
 	if err := t.flushBacklog(); err != nil {
 		return err
 	}
