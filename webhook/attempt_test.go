@@ -232,3 +232,36 @@ func TestReceiverAsksForACertificate(t *testing.T) {
 	out = newSender(t, o).Send(t.Context(), message(srv.URL))
 	require.Equal(t, webhook.Delivered, out.Result, "%v", out.Err)
 }
+
+// What a receiver sends in place of HTTP is no part of the error, which more people see
+// than its response.
+func TestErrorsTellNothingThatWasSent(t *testing.T) {
+	for name, answer := range map[string]string{
+		"not HTTP":              "220 hunter2\r\n",
+		"a header that is none": "HTTP/1.1 200 OK\r\nhunter2\r\n\r\n",
+		"a length that is none": "HTTP/1.1 200 OK\r\nContent-Length: hunter2\r\n\r\n",
+		"an unknown encoding":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: hunter2\r\n\r\n",
+		"an unknown version":    "HTTP/hunter2 200 OK\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr := serveRaw(t, func(c net.Conn) {
+				_, _ = http.ReadRequest(bufio.NewReader(c))
+				_, _ = io.WriteString(c, answer)
+			})
+			out := newSender(t, webhook.SenderOptions{}).Send(t.Context(), message("http://"+addr.String()))
+			require.NotContains(t, out.Err.Error(), "hunter2")
+			require.Contains(t, out.Err.Error(), "not HTTP")
+			require.Contains(t, out.Response, "hunter2")
+		})
+	}
+}
+
+// A deadline of the caller is as the timeout: the receiver has not answered.
+func TestAttemptWithADeadline(t *testing.T) {
+	r := listen(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	out := newSender(t, webhook.SenderOptions{}).Send(ctx, message(r.URL))
+	require.Equal(t, webhook.FaultReceiver, out.Fault)
+	require.Equal(t, webhook.PhaseHeaders, out.Phase)
+}

@@ -100,16 +100,3 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 	}
 	return min(max(date.Sub(now), 0), maxRetryAfter)
 }
-
-// sendError is an error of net/http with its text cut to a bound.
-type sendError struct{ err error }
-
-func (e *sendError) Error() string {
-	text := "webhook: " + e.err.Error()
-	if len(text) > maxErrorText {
-		text = strings.ToValidUTF8(text[:maxErrorText-len("...")], "") + "..."
-	}
-	return text
-}
-
-func (e *sendError) Unwrap() error { return e.err }

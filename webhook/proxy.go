@@ -9,6 +9,10 @@ import (
 	"net/url"
 )
 
+// ErrProxyUnreachable says that no connection to the egress proxy could be made:
+// whatever the receiver is. [Outcome].Err wraps it.
+var ErrProxyUnreachable = errors.New("webhook: the proxy cannot be reached")
+
 // checkProxy returns nil for a proxy that a [Sender] can use.
 func checkProxy(u *url.URL) error {
 	if u != nil && (u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "") {
@@ -25,31 +29,49 @@ func (e *proxyError) Error() string {
 }
 
 // errProxyForbids is as good as a refusal of the guard: it is about the receiver.
-var errProxyForbids = errors.New("the proxy forbids this receiver: it answered 403 Forbidden")
+var errProxyForbids = errors.New("the proxy forbids this receiver")
 
-// onProxyAnswer looks at the answer to a CONNECT (RFC 9110, section 9.3.6). 502 and 504
-// say that the proxy is well and the receiver cannot be reached (section 15.6).
-func onProxyAnswer(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+// onProxyAnswer looks at the answer to a CONNECT (RFC 9110, section 9.3.6). 502, 503 and
+// 504 say that the proxy is well and the receiver cannot be reached (sections 15.6.3 to
+// 15.6.5). 407 asks for a password only with a challenge (section 15.5.8); some proxies
+// answer it, as others do 403, to what their policy forbids.
+func onProxyAnswer(ctx context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+	if t, ok := ctx.Value(traceKey{}).(*trace); ok {
+		t.tunnel()
+	}
 	switch resp.StatusCode {
 	case http.StatusOK:
 		return nil
-	case http.StatusBadGateway, http.StatusGatewayTimeout:
-		return fmt.Errorf("the proxy cannot reach the receiver: it answered %s", resp.Status)
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return fmt.Errorf("the proxy cannot reach the receiver: it answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	case http.StatusForbidden:
 		return errProxyForbids
+	case http.StatusProxyAuthRequired:
+		if !asksForPassword(resp) {
+			return errProxyForbids
+		}
 	}
 	return &proxyError{resp.StatusCode}
 }
 
-// isProxyFault reports whether an attempt through a proxy failed because of that: it
-// could not be connected to, or would not serve us.
-func isProxyFault(err error, connected bool) bool {
-	if !connected {
-		return true
-	}
+func asksForPassword(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusProxyAuthRequired && resp.Header.Get("Proxy-Authenticate") != ""
+}
+
+// proxyFault tells of an attempt through a proxy that ended in err whether that is at
+// fault, and whether it could not even be connected to. One that takes a CONNECT and does
+// not answer it is at fault, but for one that was well meanwhile and ran out of time: it
+// waits for the receiver. What goes wrong behind its answer is not its fault.
+func proxyFault(err error, s seen, tls, well bool) (fault, unreachable bool) {
 	if _, ok := errors.AsType[*proxyError](err); ok {
-		return true
+		return true, false
 	}
 	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "proxyconnect"
+	if !s.connected || ok && op.Op == "proxyconnect" {
+		return true, true
+	}
+	if well && errors.Is(err, context.DeadlineExceeded) {
+		return false, false
+	}
+	return tls && !s.got && !s.tunneled, false
 }

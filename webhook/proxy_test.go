@@ -1,13 +1,16 @@
 package webhook_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,9 +22,23 @@ import (
 type egress struct {
 	URL    *url.URL
 	refuse int
+	header http.Header // of a refusal
 
 	mu    sync.Mutex
 	asked []*http.Request
+}
+
+// What an egress does instead of answering.
+const (
+	hangUp = -1
+	hang   = -2
+)
+
+// challenging refuses until it is given a password.
+func challenging(t *testing.T) *url.URL {
+	e := newEgress(t, http.StatusProxyAuthRequired)
+	e.header = http.Header{"Proxy-Authenticate": {"Basic"}}
+	return e.URL
 }
 
 func newEgress(t *testing.T, refuse int) *egress {
@@ -45,7 +62,14 @@ func (e *egress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.asked = append(e.asked, r)
 	e.mu.Unlock()
 	switch {
+	case e.refuse == hangUp:
+		panic(http.ErrAbortHandler)
+	case e.refuse == hang:
+		<-r.Context().Done()
 	case e.refuse != 0:
+		for name, values := range e.header {
+			w.Header()[name] = values
+		}
 		w.WriteHeader(e.refuse)
 	case r.Method == http.MethodConnect:
 		e.tunnel(w, r)
@@ -119,8 +143,12 @@ func TestProxyFaults(t *testing.T) {
 	}{
 		"is down":                       {func(*testing.T) *url.URL { return down }, secure, webhook.FaultProxy},
 		"is down, plain":                {func(*testing.T) *url.URL { return down }, plain, webhook.FaultProxy},
-		"wants a password":              {func(t *testing.T) *url.URL { return newEgress(t, 407).URL }, secure, webhook.FaultProxy},
-		"wants a password, plain":       {func(t *testing.T) *url.URL { return newEgress(t, 407).URL }, plain, webhook.FaultProxy},
+		"wants a password":              {challenging, secure, webhook.FaultProxy},
+		"wants a password, plain":       {challenging, plain, webhook.FaultProxy},
+		"has a policy, and says 407":    {func(t *testing.T) *url.URL { return newEgress(t, 407).URL }, secure, webhook.FaultGuard},
+		"hangs up":                      {func(t *testing.T) *url.URL { return newEgress(t, hangUp).URL }, secure, webhook.FaultProxy},
+		"hangs":                         {func(t *testing.T) *url.URL { return newEgress(t, hang).URL }, secure, webhook.FaultProxy},
+		"has no name for them":          {func(t *testing.T) *url.URL { return newEgress(t, 503).URL }, secure, webhook.FaultReceiver},
 		"forbids it":                    {func(t *testing.T) *url.URL { return newEgress(t, 403).URL }, secure, webhook.FaultGuard},
 		"is broken":                     {func(t *testing.T) *url.URL { return newEgress(t, 500).URL }, secure, webhook.FaultProxy},
 		"cannot reach them":             {func(t *testing.T) *url.URL { return newEgress(t, 0).URL }, secure, webhook.FaultReceiver},
@@ -129,9 +157,13 @@ func TestProxyFaults(t *testing.T) {
 		"speaks TLS that nobody trusts": {func(t *testing.T) *url.URL { return mustParse(t, newTLSServer(t, status(200)).URL) }, secure, webhook.FaultProxy},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out := newSender(t, webhook.SenderOptions{Proxy: tc.proxy(t)}).Send(t.Context(), message(tc.to))
+			proxy := tc.proxy(t)
+			out := newSender(t, webhook.SenderOptions{Proxy: proxy, Timeout: time.Second}).Send(t.Context(), message(tc.to))
 			require.Equal(t, webhook.Retry, out.Result)
 			require.Equal(t, tc.fault, out.Fault, "%v", out.Err)
+			unreachable := proxy == down || strings.Contains(name, "TLS")
+			require.Equal(t, unreachable, errors.Is(out.Err, webhook.ErrProxyUnreachable), "%v", out.Err)
+			require.NotContains(t, out.Err.Error(), proxy.Host, "whose address is the operator's")
 		})
 	}
 }
@@ -162,4 +194,27 @@ func TestNewSenderRefusesProxy(t *testing.T) {
 		_, err = webhook.NewSender(&webhook.SenderOptions{Proxy: u})
 		require.ErrorContains(t, err, "http://host:port", p)
 	}
+}
+
+// A receiver that cannot be reached is not the fault of a proxy that serves others.
+func TestProxyWaitsForTheReceiver(t *testing.T) {
+	secure := newTLSServer(t, status(200))
+	e := newEgress(t, 0)
+	slow := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != mustParse(t, secure.URL).Host {
+			close(slow)
+			<-r.Context().Done()
+			return
+		}
+		e.ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	s := newSender(t, webhook.SenderOptions{Proxy: mustParse(t, srv.URL), RootCAs: certifiedBy(secure), Timeout: time.Second})
+	ended := make(chan webhook.Outcome)
+	go func() { ended <- s.Send(t.Context(), message("https://"+closedPort(t))) }()
+	<-slow
+	require.Equal(t, webhook.Delivered, s.Send(t.Context(), message(secure.URL)).Result)
+	require.Equal(t, webhook.FaultReceiver, (<-ended).Fault)
+	s.Close()
 }

@@ -11,8 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -82,6 +82,7 @@ type Sender struct {
 	late      error // that the timeout has passed
 	guard     *Guard
 	transport *http.Transport
+	tunnels   atomic.Uint64 // how many times a proxy has answered a CONNECT
 }
 
 // NewSender returns a Sender; o may be nil. It fails if a secret starts with
@@ -147,14 +148,17 @@ func (s *Sender) useProxy(u *url.URL) {
 	d := &net.Dialer{Timeout: s.timeout}
 	s.transport.DialContext = d.DialContext
 	s.transport.Proxy = http.ProxyURL(u)
-	s.transport.OnProxyConnectResponse = onProxyAnswer
+	s.transport.OnProxyConnectResponse = func(ctx context.Context, u *url.URL, req *http.Request, resp *http.Response) error {
+		s.tunnels.Add(1)
+		return onProxyAnswer(ctx, u, req, resp)
+	}
 }
 
 func (s *Sender) proxied() bool { return s.transport.Proxy != nil }
 
 // Send makes one attempt at m, at once, and says what came of it. It returns
 // when the receiver has answered, the timeout has passed or ctx has ended; an
-// attempt that ctx ended has the result Retry.
+// attempt that ctx ended has the result Retry. A deadline of ctx is as the timeout.
 //
 // A status from 200 to 299 is a delivery, even if the body after it does not
 // end in time. 410 is Stop. A message that cannot be sent at all is GiveUp: the
@@ -167,7 +171,7 @@ func (s *Sender) Send(ctx context.Context, m Message) Outcome {
 	timed, cancel := context.WithTimeoutCause(ctx, s.timeout, s.late)
 	defer cancel()
 	out := s.attempt(timed, m)
-	if out.Result != Delivered && ctx.Err() != nil {
+	if out.Result != Delivered && errors.Is(ctx.Err(), context.Canceled) {
 		out.Fault = FaultSender
 	}
 	out.Duration = time.Since(start)
@@ -185,6 +189,7 @@ func (s *Sender) attempt(ctx context.Context, m Message) Outcome {
 			return Outcome{Result: Retry, Fault: FaultGuard, Err: err}
 		}
 	}
+	tunnels := s.tunnels.Load()
 	// Not http.Client, which follows redirects and puts the URL in its errors.
 	resp, err := s.transport.RoundTrip(req) //nolint:bodyclose // drain closes it
 	if err != nil {
@@ -193,46 +198,40 @@ func (s *Sender) attempt(ctx context.Context, m Message) Outcome {
 		}
 		out := Outcome{Result: Retry}
 		out.Response, out.Err = told(err)
-		var connected bool
-		out.Phase, out.Address, connected = t.seen()
-		out.Fault = s.faultOf(err, connected)
+		at := t.now()
+		out.Phase, out.Address = at.phase, at.addr
+		out.Fault = faultOf(err)
+		if out.Fault == FaultReceiver && s.proxied() {
+			fault, unreachable := proxyFault(err, at, req.URL.Scheme == "https", s.tunnels.Load() != tunnels)
+			if fault {
+				out.Fault = FaultProxy
+			}
+			if unreachable {
+				out.Err = fmt.Errorf("%w: %w", ErrProxyUnreachable, out.Err)
+			}
+		}
 		return out
 	}
 	t.reach(PhaseBody)
 	response := drain(resp)
 	out := judge(resp.StatusCode, resp.Header, time.Now())
-	out.Phase, out.Address, _ = t.seen()
+	at := t.now()
+	out.Phase, out.Address = at.phase, at.addr
 	if out.Result != Delivered {
 		out.Response = response
 		out.Fault = FaultReceiver
-		if s.proxied() && out.Status == http.StatusProxyAuthRequired {
+		if s.proxied() && asksForPassword(resp) {
 			out.Fault = FaultProxy
 		}
 	}
 	return out
 }
 
-// told is how an answer began that is none of HTTP, which net/http quotes in its error,
-// and what is said of an error of the transport.
-func told(err error) (answer string, said error) {
-	text := err.Error()
-	i := strings.Index(text, "malformed HTTP ")
-	if i < 0 {
-		return "", &sendError{err}
-	}
-	if q := strings.IndexByte(text[i:], '"'); q >= 0 {
-		answer, _ = strconv.Unquote(text[i+q:])
-	}
-	return printable([]byte(answer[:min(len(answer), maxResponseText)])), errors.New("webhook: the answer is not HTTP")
-}
-
-// faultOf tells who is to see to an error before there was an answer.
-func (s *Sender) faultOf(err error, connected bool) Fault {
+// faultOf tells who is to see to an error before there was an answer, if there is no
+// proxy.
+func faultOf(err error) Fault {
 	if _, ok := errors.AsType[*GuardError](err); ok || errors.Is(err, errProxyForbids) {
 		return FaultGuard
-	}
-	if s.proxied() && isProxyFault(err, connected) {
-		return FaultProxy
 	}
 	return FaultReceiver
 }

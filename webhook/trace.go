@@ -25,14 +25,24 @@ const (
 // trace notes how far an attempt comes. Dials go on after the attempt that began
 // them, so what they tell may come late, and from other goroutines.
 type trace struct {
-	mu        sync.Mutex
+	mu sync.Mutex
+	seen
+}
+
+// seen is how far an attempt has come.
+type seen struct {
 	phase     Phase
 	addr      netip.AddrPort // that is or was connected to
 	connected bool           // there was a connection, to the proxy if there is one
+	tunneled  bool           // the proxy has answered a CONNECT
 	got       bool           // the attempt has its connection: dials are no news any more
 }
 
+// traceKey has the trace of an attempt in its context.
+type traceKey struct{}
+
 func (t *trace) into(ctx context.Context) context.Context {
+	ctx = context.WithValue(ctx, traceKey{}, t)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn:  func(string) { t.begin() },
 		DNSStart: func(httptrace.DNSStartInfo) { t.dial(PhaseDNS, "") },
@@ -62,7 +72,7 @@ func (t *trace) into(ctx context.Context) context.Context {
 func (t *trace) begin() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.phase, t.addr, t.connected, t.got = "", netip.AddrPort{}, false, false
+	t.seen = seen{}
 }
 
 func (t *trace) dial(p Phase, addr string) {
@@ -81,6 +91,12 @@ func (t *trace) connect() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.connected = true
+}
+
+func (t *trace) tunnel() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tunneled = true
 }
 
 func (t *trace) use(addr net.Addr) {
@@ -102,9 +118,9 @@ func (t *trace) reach(p Phase) {
 	}
 }
 
-// seen is how far the attempt has come.
-func (t *trace) seen() (p Phase, addr netip.AddrPort, connected bool) {
+// now is how far the attempt has come.
+func (t *trace) now() seen {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.phase, t.addr, t.connected
+	return t.seen
 }
