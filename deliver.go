@@ -2,6 +2,7 @@ package foreman
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -37,28 +38,31 @@ func (o *outbox) release(d *store.Delivery, begun time.Time, out *webhook.Outcom
 	defer o.mu.Unlock()
 	e := o.endpoints.get(d.Endpoint, now)
 	o.underway--
-	o.proxy.underway--
-	e.underway--
+	o.bytes -= int64(len(d.Body))
+	e.ended(now)
+	if o.probe == d {
+		o.probe = nil
+	}
 	if e.underway <= e.room/2 {
 		o.alarm.ring() // for more, while the other half is at work
 	}
 	if out == nil {
 		return
 	}
-	if out.Fault == webhook.FaultProxy {
+	if errors.Is(out.Err, webhook.ErrProxyUnreachable) {
 		if o.proxy.failed(begun, now, &w.Breaker) {
-			o.f.o.Logger.Error("the egress proxy of webhooks keeps failing; all of them wait", "failures", o.proxy.failures, "until", o.proxy.until, "error", out.Err)
+			o.f.o.Logger.Error("the egress proxy of webhooks cannot be reached; all of them wait", "failures", o.proxy.failures, "until", o.proxy.until, "error", out.Err)
 		}
 		return
 	}
-	if w.Proxy != nil && out.Phase != "" && o.proxy.succeeded(w.Concurrency) {
+	if out.Phase != "" && o.proxy.answered(begun) {
 		o.f.o.Logger.Info("the egress proxy of webhooks is back")
 	}
 	back := false
 	switch {
 	case out.Result == webhook.Delivered:
 		back = e.succeeded(w.PerEndpoint)
-	case out.Fault != webhook.FaultReceiver:
+	case out.Fault != webhook.FaultReceiver && out.Fault != webhook.FaultProxy:
 	case !tellsOfTheEndpoint(out.Status):
 		back = e.answered(begun)
 	case e.failed(begun, now, &w.Breaker):

@@ -20,6 +20,7 @@ type endpoint struct {
 	tripped  time.Time // when it was last found to be failing
 	until    time.Time // left alone until then, if it is not zero
 	used     time.Time
+	heard    time.Time // when an attempt last ended, or began while no other was under way
 }
 
 const firstRoom = 4
@@ -46,13 +47,16 @@ func (e *endpoint) succeeded(most int) (back bool) {
 // failed says that an attempt did not reach it, or found it out of order. It reports
 // whether that begins a time in which it is left alone.
 func (e *endpoint) failed(begun, now time.Time, b *Breaker) (leave bool) {
+	if begun.Before(e.tripped) {
+		return false // what began before it was left alone tells nothing new
+	}
 	if e.failures == 0 {
 		e.since = now
 	}
 	e.failures++
 	e.room, e.proven = 1, false
-	if b.Failures < 0 || e.failures < b.Failures || begun.Before(e.tripped) {
-		return false // what began before it was left alone tells nothing new
+	if b.Failures < 0 || e.failures < b.Failures {
+		return false
 	}
 	pause := b.MaxDelay
 	if e.trips < 30 && b.Delay < b.MaxDelay>>e.trips {
@@ -70,6 +74,26 @@ func (e *endpoint) answered(begun time.Time) (back bool) {
 		return false
 	}
 	return e.recovered()
+}
+
+// began says that an attempt begins, and ended that one has ended.
+func (e *endpoint) began(now time.Time) {
+	if e.underway == 0 {
+		e.heard = now
+	}
+	e.underway++
+}
+
+func (e *endpoint) ended(now time.Time) {
+	e.underway--
+	e.heard = now
+}
+
+// answers reports whether it can be relied on not to keep its places for long: it is
+// proven, and of what is under way something has ended lately.
+func (e *endpoint) answers(now time.Time) bool {
+	const silence = time.Second
+	return e.proven && (e.underway == 0 || now.Sub(e.heard) < silence)
 }
 
 func (e *endpoint) recovered() (back bool) {
@@ -118,17 +142,17 @@ func (es endpoints) forget() {
 }
 
 // rooms says how many can be claimed of the endpoints that have more or less room than
-// a new one, how much is under way to those that are not proven, and when the first of
+// a new one, how much is under way to those that do not answer, and when the first of
 // those that are left alone is looked at again.
-func (es endpoints) rooms(now time.Time, most int) (rooms map[string]int, unproven int, next time.Time) {
+func (es endpoints) rooms(now time.Time, most int) (rooms map[string]int, silent int, next time.Time) {
 	rooms = map[string]int{}
 	for name, e := range es {
 		if e.forgettable(now) {
 			delete(es, name)
 			continue
 		}
-		if !e.proven {
-			unproven += e.underway
+		if !e.answers(now) {
+			silent += e.underway
 		}
 		if n := e.free(now, most); e.proven || n != min(firstRoom, most) {
 			rooms[name] = n
@@ -137,13 +161,13 @@ func (es endpoints) rooms(now time.Time, most int) (rooms map[string]int, unprov
 			next = earlier(next, e.until)
 		}
 	}
-	return rooms, unproven, next
+	return rooms, silent, next
 }
 
-// provenOnly takes the others out of rooms.
-func (es endpoints) provenOnly(rooms map[string]int) {
+// answeringOnly takes the others out of rooms.
+func (es endpoints) answeringOnly(rooms map[string]int, now time.Time) {
 	for name := range rooms {
-		if !es[name].proven {
+		if !es[name].answers(now) {
 			delete(rooms, name)
 		}
 	}

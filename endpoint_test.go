@@ -178,19 +178,57 @@ func TestEndpointRooms(t *testing.T) {
 
 	now = es["left"].until.Add(5 * time.Minute)
 	es["busy"].succeeded(32)
+	es["busy"].heard = now
 	rooms, unproven, next = es.rooms(now, 32)
 	require.Equal(t, map[string]int{"busy": 2, "full": 0, "left": 1, "later": 0}, rooms)
 	require.Equal(t, 4, unproven)
 	require.Equal(t, es["later"].until, next)
 	require.NotContains(t, es, "idle")
 	require.Equal(t, firstRoom, es.get("idle", now).free(now, 32), "known anew")
-	es.provenOnly(rooms)
+	es.answeringOnly(rooms, now)
 	require.Equal(t, map[string]int{"busy": 2}, rooms)
 
 	now = now.Add(10 * time.Minute)
 	_, _, _ = es.rooms(now, 32)
 	require.NotContains(t, es, "left", "it failed long ago")
 	require.Contains(t, es, "later")
+}
+
+// One that has been proven and keeps silent is not relied on, until it is heard of again.
+func TestEndpointKeepsSilent(t *testing.T) {
+	now := endpointStart
+	e := endpoints{}.get("a", now)
+	require.False(t, e.answers(now), "nothing is known of it")
+	e.succeeded(32)
+	require.True(t, e.answers(now.Add(time.Hour)), "nothing is under way")
+	now = now.Add(time.Hour)
+	e.began(now)
+	e.began(now.Add(900 * time.Millisecond))
+	require.True(t, e.answers(now.Add(999*time.Millisecond)))
+	require.False(t, e.answers(now.Add(time.Second)), "though another has begun since")
+	e.ended(now.Add(2 * time.Second))
+	require.True(t, e.answers(now.Add(2*time.Second)))
+	require.False(t, e.answers(now.Add(3*time.Second)))
+	e.failed(now.Add(3*time.Second), now.Add(3*time.Second), &Breaker{Failures: 5})
+	e.ended(now.Add(3 * time.Second))
+	require.False(t, e.answers(now.Add(3*time.Second)))
+}
+
+// What began before an endpoint was left alone says nothing when it is back either.
+func TestEndpointForgetsWhatWasBefore(t *testing.T) {
+	b := &Breaker{Failures: 2, Delay: time.Second, MaxDelay: time.Minute}
+	old, now := endpointStart, endpointStart.Add(10*time.Second)
+	e := endpoints{}.get("a", old)
+	e.failed(old, now, b)
+	require.True(t, e.failed(old.Add(time.Second), now, b))
+	now = e.until
+	require.True(t, e.succeeded(32), "the probe")
+	for range 5 {
+		require.False(t, e.failed(old, now, b))
+	}
+	require.True(t, e.proven)
+	require.Equal(t, 2, e.free(now, 32))
+	require.False(t, e.failed(now, now, b), "one in a row")
 }
 
 // An attempt that began before its endpoint was left alone, and ends after, is not the

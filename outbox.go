@@ -18,9 +18,11 @@ type outbox struct {
 
 	mu        sync.Mutex
 	endpoints endpoints
-	proxy     endpoint // the egress proxy, if there is one
-	underway  int      // in all
-	last      string   // the endpoint that was served last
+	proxy     endpoint        // the egress proxy, if there is one; how much is under way does not count
+	probe     *store.Delivery // that is to show whether the proxy is back
+	underway  int             // in all
+	bytes     int64           // of the bodies of these
+	last      string          // the endpoint that was served last
 
 	outcomes outcomes
 	counts   webhookCounts
@@ -30,7 +32,6 @@ func (o *outbox) init(f *Foreman) {
 	o.f = f
 	o.alarm.init()
 	o.endpoints = endpoints{}
-	o.proxy.room = f.o.Webhook.Concurrency
 	o.outcomes.init()
 	o.counts.init()
 }
@@ -120,36 +121,39 @@ func (o *outbox) send(ctx context.Context, claimed chan<- *store.Delivery) (next
 	return next, nil
 }
 
-// maxClaimed bounds the bytes of bodies that are claimed at a time.
-const maxClaimed = 32 << 20
+// maxUnderway bounds the bytes of the bodies that are under way, but for one delivery.
+const maxUnderway = 64 << 20
 
 // room says what can be claimed now, and when there will be more room at the latest.
 //
-// Endpoints that have not accepted anything yet, or have failed since, share half of the
-// places: however many of them hang, the others have the rest.
+// Endpoints that have not accepted anything yet, have failed since, or keep silent share
+// half of the places: what they take as such, the others are not kept from.
 func (o *outbox) room() (store.DeliveryClaim, time.Time) {
 	w := &o.f.o.Webhook
 	now := o.f.now()
 	idle := now.Add(o.f.o.Lease / 2) // other processes do not wake this one
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	rooms, unproven, next := o.endpoints.rooms(now, w.PerEndpoint)
+	rooms, silent, next := o.endpoints.rooms(now, w.PerEndpoint)
 	c := store.DeliveryClaim{
 		Worker: o.f.runs.worker, Limit: w.Concurrency - o.underway,
 		PerEndpoint: min(firstRoom, w.PerEndpoint), Room: rooms, After: o.last,
-		Bytes: maxClaimed, Lease: 2*w.Timeout + time.Minute, // an attempt, and its settlement
+		Bytes: maxUnderway - o.bytes, Lease: 2*w.Timeout + time.Minute, // an attempt, and its settlement
 	}
-	if left := max(w.Concurrency/2, 1) - unproven; left > 0 {
+	if left := max(w.Concurrency/2, 1) - silent; left > 0 {
 		c.Limit = min(c.Limit, left)
 	} else {
 		c.PerEndpoint = -1
-		o.endpoints.provenOnly(rooms)
+		o.endpoints.answeringOnly(rooms, now)
 	}
-	if w.Proxy != nil {
-		c.Limit = min(c.Limit, o.proxy.free(now, w.Concurrency))
-		if o.proxy.until.After(now) {
-			next = earlier(next, o.proxy.until)
-		}
+	switch {
+	case c.Bytes <= 0, o.probe != nil, o.proxy.until.After(now):
+		c.Limit = 0
+	case !o.proxy.until.IsZero():
+		c.Limit = min(c.Limit, 1) // to see whether the proxy is back
+	}
+	if o.proxy.until.After(now) {
+		next = earlier(next, o.proxy.until)
 	}
 	return c, earlier(next, idle)
 }
@@ -161,6 +165,7 @@ func (o *outbox) unreadable(d store.Delivery) bool {
 		return false
 	}
 	o.f.o.Logger.Error("a webhook cannot be read and has failed", "job", d.ID, "sequence", d.Seq, "endpoint", d.Endpoint)
+	o.counts.settled([]store.Settlement{{State: d.State}}, []error{nil})
 	return true
 }
 
@@ -169,10 +174,13 @@ func (o *outbox) take(ds []store.Delivery) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i := range ds {
-		o.endpoints.get(ds[i].Endpoint, now).underway++
-		o.proxy.underway++
+		o.endpoints.get(ds[i].Endpoint, now).began(now)
 		o.underway++
+		o.bytes += int64(len(ds[i].Body))
 		o.last = ds[i].Endpoint
+		if !o.proxy.until.IsZero() {
+			o.probe = &ds[i]
+		}
 	}
 }
 

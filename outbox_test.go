@@ -3,6 +3,8 @@ package foreman_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -178,6 +180,97 @@ func TestRunEndsThoughSendersWait(t *testing.T) {
 	_, err := r.Wait(t.Context(), 1100) // more than may wait to be recorded
 	require.NoError(t, err)
 	stop()
+}
+
+// relay is an egress proxy for http receivers.
+func relay(t *testing.T) *url.URL {
+	t.Helper()
+	client := &http.Transport{}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		resp, err := client.RoundTrip(r)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		_ = resp.Body.Close()
+		for name, values := range resp.Header {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(resp.StatusCode)
+	}))
+	t.Cleanup(func() {
+		srv.Close()
+		client.CloseIdleConnections()
+	})
+	u, err := url.Parse(srv.URL)
+	require.NoError(t, err)
+	return u
+}
+
+// A receiver that answers as a proxy would holds up nobody but itself.
+func TestNoReceiverSpeaksForTheProxy(t *testing.T) {
+	pretends := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Proxy-Authenticate", "Basic")
+		w.WriteHeader(http.StatusProxyAuthRequired)
+	}))
+	defer pretends.Close()
+	live := webhooktest.NewReceiver(t, nil)
+	o := foreman.Options{Webhook: hooks(time.Hour)}
+	o.Webhook.Proxy = relay(t)
+	o.Webhook.Breaker = foreman.Breaker{Failures: 2, Delay: time.Hour, MaxDelay: time.Hour}
+	f := newForeman(t, doNothing, o)
+	start(t, f)
+	for range 10 {
+		id := submit(t, f, foreman.Spec{StateWebhookURL: pretends.URL, WebhookEvents: []foreman.State{foreman.Queued}})
+		deliveriesOf(t, f, id, func(ds []foreman.Delivery) bool { return len(ds[0].Attempts) == 1 })
+	}
+	submit(t, f, foreman.Spec{StateWebhookURL: live.URL(), WebhookEvents: []foreman.State{foreman.Queued}})
+	arrived(t, live, 1)
+}
+
+// When the proxy is back one attempt shows it, whatever still hangs from before.
+func TestOldAttemptsDoNotHoldUpTheProxy(t *testing.T) {
+	t.Parallel()
+	var hanging atomic.Int64
+	ok := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // or nobody sees when the sender goes away
+		if r.URL.Path == "/hang" {
+			hanging.Add(1)
+			<-r.Context().Done()
+		}
+	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := listener.Addr().String()
+	serve := func(l net.Listener) {
+		srv := &http.Server{Handler: ok}
+		ended := make(chan struct{})
+		go func() { _ = srv.Serve(l); close(ended) }()
+		t.Cleanup(func() { _ = srv.Close(); <-ended })
+	}
+	serve(listener)
+
+	o := foreman.Options{Webhook: hooks(time.Hour)}
+	o.Webhook.Proxy = &url.URL{Scheme: "http", Host: addr}
+	o.Webhook.Timeout = 20 * time.Second
+	o.Webhook.Breaker = foreman.Breaker{Failures: 1, Delay: 50 * time.Millisecond, MaxDelay: 50 * time.Millisecond}
+	f := newForeman(t, doNothing, o)
+	start(t, f)
+	for range 4 {
+		submit(t, f, foreman.Spec{StateWebhookURL: "http://127.0.0.1:9000/hang", WebhookEvents: []foreman.State{foreman.Queued}})
+	}
+	require.Eventually(t, func() bool { return hanging.Load() == 4 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, listener.Close()) // the proxy takes no connections any more
+	id := submit(t, f, foreman.Spec{StateWebhookURL: "http://127.0.0.1:9001/", WebhookEvents: []foreman.State{foreman.Queued}})
+	ds := deliveriesOf(t, f, id, func(ds []foreman.Delivery) bool { return len(ds[0].Attempts) == 1 })
+	require.Equal(t, webhook.FaultProxy, ds[0].Attempts[0].Fault)
+	require.Equal(t, 4, stats(t, f).Underway, "these hang on")
+	again, err := net.Listen("tcp", addr)
+	require.NoError(t, err)
+	serve(again)
+	other := submit(t, f, foreman.Spec{StateWebhookURL: "http://127.0.0.1:9001/", WebhookEvents: []foreman.State{foreman.Queued}})
+	deliveriesOf(t, f, other, settled)
+	require.Equal(t, 4, stats(t, f).Underway)
 }
 
 // While the proxy is out of order everything waits, and no endpoint is to blame.
