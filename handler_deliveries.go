@@ -44,12 +44,20 @@ type attemptJSON struct {
 // viewer is how much a caller is shown of attempts.
 type viewer struct {
 	owner bool // of the job: what receivers have answered
-	admin bool // what the guard has found behind a name, which may be a private network
+	admin bool // what is behind a name, which may be a private network, and the proxy
+	// public reports whether an address may be shown to those who are no admins.
+	public func(netip.AddrPort) bool
 }
 
-func viewerOf(r *http.Request, owner string) viewer {
+func (h *handler) viewer(r *http.Request, owner string) viewer {
 	c := callerFrom(r.Context())
-	return viewer{owner: c.Owner == owner, admin: c.Admin}
+	return viewer{owner: c.Owner == owner, admin: c.Admin, public: h.isPublic}
+}
+
+// isPublic accepts addresses that any receiver may have. What was connected to may be the
+// egress proxy, which is nobody's business.
+func (h *handler) isPublic(a netip.AddrPort) bool {
+	return h.f.o.Webhook.Proxy == nil && h.f.guard.Check("", a) == nil
 }
 
 // deliveryAsJSON gives a delivery the form that it has in answers.
@@ -76,8 +84,14 @@ func attemptAsJSON(a *DeliveryAttempt, v viewer) attemptJSON {
 	if v.owner {
 		out.Response = a.Response
 	}
-	if a.Fault == webhook.FaultGuard && !v.admin {
-		out.Address, out.Error = netip.AddrPort{}, guarded
+	if v.admin {
+		return out
+	}
+	if a.Fault == webhook.FaultGuard {
+		out.Error = guarded
+	}
+	if a.Fault == webhook.FaultGuard || !v.public(a.Address) {
+		out.Address = netip.AddrPort{}
 	}
 	return out
 }
@@ -117,7 +131,7 @@ func (h *handler) deliveries(w http.ResponseWriter, r *http.Request) error {
 			out.Next = base + "/deliveries?" + values.Encode()
 			break
 		}
-		out.Deliveries = append(out.Deliveries, deliveryAsJSON(&all[i], base, viewerOf(r, e.Spec.Owner)))
+		out.Deliveries = append(out.Deliveries, deliveryAsJSON(&all[i], base, h.viewer(r, e.Spec.Owner)))
 	}
 	return sendJSON(w, http.StatusOK, out)
 }
@@ -135,7 +149,7 @@ func (h *handler) redeliver(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return sendJSON(w, http.StatusAccepted, deliveryAsJSON(d, jobURL(h.base(r), e.ID), viewerOf(r, e.Spec.Owner)))
+	return sendJSON(w, http.StatusAccepted, deliveryAsJSON(d, jobURL(h.base(r), e.ID), h.viewer(r, e.Spec.Owner)))
 }
 
 // sequenceOf reads the id of a delivery of a job.

@@ -33,7 +33,7 @@ func (h *handler) checkWebhook(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	caller := callerFrom(r.Context())
-	v := viewer{owner: true, admin: caller.Admin}
+	v := h.viewer(r, caller.Owner) // whoever names the URL is shown what it answers
 	c, err := h.f.checkWebhook(r.Context(), url, caller.Owner)
 	if err != nil {
 		return err

@@ -92,7 +92,8 @@ func (f *Foreman) checkWebhook(ctx context.Context, url, owner string) (*Webhook
 		c.Refused = err.Error() + allowedWith(err)
 		return c, nil
 	}
-	timed, cancel := context.WithTimeout(ctx, f.o.Webhook.Timeout)
+	timed, cancel := context.WithTimeoutCause(ctx, f.o.Webhook.Timeout,
+		fmt.Errorf("no answer within %v: %w", f.o.Webhook.Timeout, context.DeadlineExceeded))
 	defer cancel()
 	found, _ := f.sender.Lookup(timed, url) // the attempt tells what is wrong
 	for _, a := range found {

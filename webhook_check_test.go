@@ -3,12 +3,15 @@ package foreman_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/foreman-go/foreman"
+	"github.com/foreman-go/foreman/webhook"
 	"github.com/foreman-go/foreman/webhook/webhooktest"
 )
 
@@ -119,4 +122,43 @@ func TestCheckWebhookIsBounded(t *testing.T) {
 	}
 	_, err = f.CheckWebhook(t.Context(), r.URL())
 	require.NoError(t, err)
+}
+
+// Of several owners each can check one URL, and none all.
+func TestCheckWebhookForEachOwner(t *testing.T) {
+	r := webhooktest.NewReceiver(t, nil)
+	r.Script(webhooktest.Hang())
+	f := newForeman(t, doNothing, foreman.Options{Webhook: hooks()})
+	alice := serveAt(t, f, asCaller(f.Handler(), foreman.Caller{Owner: "alice"}))
+	bob := serveAt(t, f, asCaller(f.Handler(), foreman.Caller{Owner: "bob"}))
+	body := `{"url":"` + r.URL() + `"}`
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	first := make(chan error, 1)
+	go func() {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, alice.url+"/webhooks/check", strings.NewReader(body))
+		if err == nil {
+			_, err = alice.c.Do(req)
+		}
+		first <- err
+	}()
+	arrived(t, r, 1)
+	alice.post("/webhooks/check", body).fails(503, foreman.ErrBusy)
+	bob.post("/webhooks/check", body).is(200)
+	cancel()
+	require.ErrorIs(t, <-first, context.Canceled)
+	require.Eventually(t, func() bool { return alice.post("/webhooks/check", body).status == 200 }, 10*time.Second, time.Millisecond)
+}
+
+// A receiver that does not answer in time is at fault, and the check says so.
+func TestCheckWebhookThatHangs(t *testing.T) {
+	r := webhooktest.NewReceiver(t, hangs())
+	o := foreman.Options{Webhook: hooks()}
+	o.Webhook.Timeout = 100 * time.Millisecond
+	c, err := newForeman(t, doNothing, o).CheckWebhook(t.Context(), r.URL())
+	require.NoError(t, err)
+	require.False(t, c.Delivered)
+	require.Equal(t, webhook.FaultReceiver, c.Attempt.Fault)
+	require.Equal(t, webhook.PhaseHeaders, c.Attempt.Phase)
+	require.Contains(t, c.Attempt.Error, "no answer within 100ms")
 }
