@@ -70,6 +70,7 @@ func TestWebhookProxy(t *testing.T) {
 	forward := &httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}, Transport: &http.Transport{DisableKeepAlives: true}}
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Proxy-Authorization") != "Basic dXM6aHVzaEBodXNo" { // us:hush@hush
+			w.Header().Set("Proxy-Authenticate", `Basic realm="egress"`) // as RFC 9110 has it
 			w.WriteHeader(http.StatusProxyAuthRequired)
 			return
 		}
