@@ -1,10 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"strings"
 	"sync"
 	"syscall"
@@ -34,44 +34,25 @@ func closed(t *testing.T, p *process) {
 	}, patience, 10*time.Millisecond)
 }
 
-// open sends a GET on a connection of its own, and tells when it has been written.
-func open(t *testing.T, url string, written chan<- struct{}, headers ...string) (*http.Response, error) {
-	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
-		WroteRequest: func(httptrace.WroteRequestInfo) { close(written) },
-	})
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return nil, err
-	}
-	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ": ")
-		r.Header.Set(name, value)
-	}
-	return (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
-}
-
 // Whoever waits for what still runs is told how it ended; whoever waits for more is
 // let go.
 func TestDrain(t *testing.T) {
 	p := start(t, "-dev")
-	id := busyWith(t, p, `{"model":"echo","prompt":"one two three four five","options":{"delay":"100ms"}}`)
-	behind := post(t, p.url+"/jobs", `{"model":"echo","prompt":"another"}`).job(t).ID
-
 	var waited answer
+	var failed error
 	var waiting sync.WaitGroup
-	written := make(chan struct{})
 	waiting.Go(func() {
-		resp, err := open(t, p.url+"/jobs/"+id, written, "Prefer: wait=30")
-		if err != nil {
-			return
-		}
-		defer resp.Body.Close()
-		waited.status = resp.StatusCode
-		waited.body, _ = io.ReadAll(resp.Body)
+		waited, failed = send(http.MethodPost, p.url+"/jobs",
+			`{"model":"echo","prompt":"one two three four five","options":{"delay":"100ms"}}`, "Prefer: wait=30")
 	})
-	<-written
-	// Connections are accepted in order: once this one is answered, the other is.
-	resp, err := open(t, p.url+"/jobs/"+behind+"/events", make(chan struct{}))
+	// A server that shuts down answers the requests that it has begun. This one has been
+	// once its job runs, and the next once its headers are here.
+	require.Eventually(t, func() bool {
+		a, err := send(http.MethodGet, p.url+"/jobs?state=working", "")
+		return err == nil && bytes.Contains(a.body, []byte(`"working"`))
+	}, patience, 10*time.Millisecond)
+	behind := post(t, p.url+"/jobs", `{"model":"echo","prompt":"another"}`).job(t).ID
+	resp, err := http.Get(p.url + "/jobs/" + behind + "/events")
 	require.NoError(t, err)
 	defer resp.Body.Close()
 
@@ -79,7 +60,8 @@ func TestDrain(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 0, code)
 	waiting.Wait()
-	require.Equal(t, http.StatusOK, waited.status)
+	require.NoError(t, failed)
+	require.Equal(t, http.StatusOK, waited.status, string(waited.body))
 	require.Equal(t, "done", waited.job(t).State)
 	events, err := io.ReadAll(resp.Body)
 	require.NoError(t, err, "it was ended, not cut")
