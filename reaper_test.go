@@ -17,35 +17,53 @@ import (
 	"github.com/foreman-go/foreman/store/bolt"
 )
 
-// damage spoils what a file has about a job in one of its buckets.
-func damage(t *testing.T, file, bucket string, id ulid.ULID) {
+// damage spoils what a file has of a job: its head, its spec, or its outcome.
+func damage(t *testing.T, file, what string, id ulid.ULID) {
 	t.Helper()
 	db, err := bbolt.Open(file, 0o600, nil)
 	require.NoError(t, err)
 	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
-		b := tx.Bucket([]byte(bucket))
-		v := bytes.Clone(b.Get(id[:]))
+		b, key := tx.Bucket([]byte("heads")), id[:]
+		if what != "head" {
+			b = tx.Bucket([]byte("log"))
+			key = blobs(b, id)[map[string]int{"spec": 0, "outcome": 1}[what]]
+		}
+		v := bytes.Clone(b.Get(key))
 		v[0] ^= 1
-		return b.Put(id[:], v)
+		return b.Put(key, v)
 	}))
 	require.NoError(t, db.Close())
+}
+
+// blobs are the keys of the blobs of a job. Each is before an event of the job, and has
+// a longer key.
+func blobs(log *bbolt.Bucket, id ulid.ULID) (keys [][]byte) {
+	var before []byte
+	c := log.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if len(k) == 8 && bytes.HasPrefix(v, id[:]) && len(before) == 9 {
+			keys = append(keys, before)
+		}
+		before = bytes.Clone(k)
+	}
+	return keys
 }
 
 // A job that is overdue, longer than any other, and cannot be read keeps nobody behind
 // it waiting, and neither the reaper nor the desk from its sleep.
 func TestTheReaperGoesPastWhatItCannotRead(t *testing.T) {
 	for name, tc := range map[string]struct {
-		bucket string
+		what   string
 		state  foreman.State   // when it is damaged
 		states []foreman.State // in the end, if its changes can be read
 	}{
-		"the head of a queued job":    {"heads", foreman.Queued, nil},
-		"the head of a working job":   {"heads", foreman.Working, nil},
-		"the head of an ended job":    {"heads", foreman.Done, nil},
-		"the spec of a queued job":    {"specs", foreman.Queued, []foreman.State{foreman.Queued, foreman.Failed}},
-		"the spec of a working job":   {"specs", foreman.Working, []foreman.State{foreman.Queued, foreman.Working, foreman.Failed}},
-		"the spec of an ended job":    {"specs", foreman.Done, []foreman.State{foreman.Queued, foreman.Working, foreman.Done}},
-		"the outcome of an ended job": {"outcomes", foreman.Done, []foreman.State{foreman.Queued, foreman.Working, foreman.Done}},
+		"the head of a queued job":    {"head", foreman.Queued, nil},
+		"the head of a working job":   {"head", foreman.Working, nil},
+		"the head of an ended job":    {"head", foreman.Done, nil},
+		"the spec of a queued job":    {"spec", foreman.Queued, []foreman.State{foreman.Queued, foreman.Failed}},
+		"the spec of a working job":   {"spec", foreman.Working, []foreman.State{foreman.Queued, foreman.Working, foreman.Failed}},
+		"the spec of an ended job":    {"spec", foreman.Done, []foreman.State{foreman.Queued, foreman.Working, foreman.Done}},
+		"the outcome of an ended job": {"outcome", foreman.Done, []foreman.State{foreman.Queued, foreman.Working, foreman.Done}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -69,7 +87,7 @@ func TestTheReaperGoesPastWhatItCannotRead(t *testing.T) {
 					claimAndDie(t, s)
 					require.NoError(t, s.Close())
 				}
-				damage(t, file, tc.bucket, damaged)
+				damage(t, file, tc.what, damaged)
 				time.Sleep(10 * time.Minute) // the bubble's clock
 				s, err := bolt.Open(file, nil)
 				require.NoError(t, err)

@@ -69,7 +69,7 @@ func testSweepAfterACrash(t *testing.T, sweptWhen string) {
 	_, err = dir.Put(t.Context(), left, "", strings.NewReader("torn"), 0)
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
-	damage(t, file, "specs", spoiled)
+	damage(t, file, "spec", spoiled)
 
 	s, err = bolt.Open(file, nil)
 	require.NoError(t, err)

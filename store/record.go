@@ -104,7 +104,7 @@ type Event struct {
 	ID    ulid.ULID // of the record
 	Seq   uint64    // within the record, from 1
 	Owner string    // of the record; set by the store
-	Pos   uint64    // place in the feed, from 1, growing in commit order; set by the store
+	Pos   uint64    // place in the feed, growing in commit order, with gaps; set by the store
 	Data  []byte    // not looked into
 }
 

@@ -25,21 +25,23 @@ func open(b []byte) ([]byte, error) {
 	return b[:n], nil
 }
 
-// row is what is kept of a record in bucketHeads: its head, where its events are,
-// and the checksums of its blobs, which lie in buckets of their own as they were
-// given.
+// row is what is kept of a record in bucketHeads: its head, and where in bucketLog its
+// events and its blobs are.
 type row struct {
 	store.Head
-	events  []uint64 // their places in the feed, by sequence from 1
-	spec    uint32
-	outcome uint32 // if there is one
+	events        []uint64 // by sequence from 1
+	spec, outcome blob
 }
 
-func checksum(blob []byte) uint32 { return crc32.Checksum(blob, castagnoli) }
+// blob is a value that lies in bucketLog as it was given.
+type blob struct {
+	pos uint64 // 0 if there is none
+	sum uint32
+}
 
 // openBlob returns a copy of a blob.
 func openBlob(b []byte, sum uint32) ([]byte, error) {
-	if b == nil || checksum(b) != sum {
+	if b == nil || crc32.Checksum(b, castagnoli) != sum {
 		return nil, fmt.Errorf("%w: a blob does not match its checksum", store.ErrDamaged)
 	}
 	return append(make([]byte, 0, len(b)), b...), nil
@@ -47,11 +49,12 @@ func openBlob(b []byte, sum uint32) ([]byte, error) {
 
 // appendRow writes everything but the id, which is the key. Numbers are varints, and
 // a time is the microseconds since 1970, or nothing when its bit in the mask is not
-// set. The places of events are written as the steps between them.
+// set. The places of events are written as the steps between them, the first from the
+// place of the spec.
 func appendRow(b []byte, r *row) []byte {
 	h := &r.Head
-	b = binary.BigEndian.AppendUint32(b, r.spec)
-	b = binary.BigEndian.AppendUint32(b, r.outcome)
+	b = appendBlob(b, r.spec)
+	b = appendBlob(b, r.outcome)
 	b = binary.AppendUvarint(b, h.Version)
 	b = binary.AppendUvarint(b, h.Seq)
 	b = appendString(b, string(h.State))
@@ -82,12 +85,20 @@ func appendRow(b []byte, r *row) []byte {
 	b = appendBytes(b, h.Fingerprint)
 	b = appendBytes(b, h.Note)
 	b = binary.AppendUvarint(b, uint64(len(r.events)))
-	last := uint64(0)
+	last := r.spec.pos
 	for _, pos := range r.events {
 		b = binary.AppendUvarint(b, pos-last)
 		last = pos
 	}
 	return b
+}
+
+func appendBlob(b []byte, x blob) []byte {
+	b = binary.AppendUvarint(b, x.pos)
+	if x.pos == 0 {
+		return b
+	}
+	return binary.BigEndian.AppendUint32(b, x.sum)
 }
 
 func appendString(b []byte, s string) []byte {
@@ -101,7 +112,7 @@ func appendBytes(b, v []byte) []byte {
 func decodeRow(b []byte, w *row) error {
 	r := reader{b: b}
 	h := &w.Head
-	w.spec, w.outcome = r.uint32(), r.uint32()
+	w.spec, w.outcome = r.blob(), r.blob()
 	h.Version = r.uvarint()
 	h.Seq = r.uvarint()
 	h.State = state(r.bytes())
@@ -130,7 +141,7 @@ func decodeRow(b []byte, w *row) error {
 	if n := r.count(); n > 0 {
 		const usual = 4 // and room for what comes
 		w.events = make([]uint64, n, n+usual)
-		last := uint64(0)
+		last := w.spec.pos
 		for i := range w.events {
 			last += r.uvarint()
 			w.events[i] = last
@@ -234,6 +245,13 @@ func (r *reader) uint32() uint32 {
 	v := binary.BigEndian.Uint32(r.b)
 	r.b = r.b[4:]
 	return v
+}
+
+func (r *reader) blob() (x blob) {
+	if x.pos = r.uvarint(); x.pos != 0 {
+		x.sum = r.uint32()
+	}
+	return x
 }
 
 func (r *reader) byte() byte {

@@ -14,17 +14,17 @@ import (
 // emit writes the events of a change and the deliveries that they cause, and then the
 // row, which says where they are.
 func (t *txn) emit(r *row, events []store.Event, deliveries []store.Delivery) error {
-	feed := t.bucket(bucketFeed)
+	log := t.bucket(bucketLog)
 	for i := range events {
 		e := &events[i]
-		pos, err := feed.NextSequence()
+		pos, err := log.NextSequence()
 		if err != nil {
 			return err
 		}
 		v := t.values.take(idSize + 8 + 2 + len(r.Owner) + len(e.Data) + 4)
 		v = binary.BigEndian.AppendUint64(append(v, r.ID[:]...), e.Seq)
 		v = append(appendName(v, r.Owner), e.Data...)
-		if err := feed.Put(posKey(pos), seal(v)); err != nil {
+		if err := log.Put(posKey(pos), seal(v)); err != nil {
 			return err
 		}
 		r.events = append(r.events, pos)
@@ -35,7 +35,7 @@ func (t *txn) emit(r *row, events []store.Event, deliveries []store.Delivery) er
 	return t.put(r)
 }
 
-// readEvent reads what is at a place of the feed.
+// readEvent reads the event that is at a place of the log.
 func readEvent(pos uint64, v []byte) (e store.Event, err error) {
 	if v, err = open(v); err != nil {
 		return e, err
@@ -67,7 +67,7 @@ func (s *Store) Events(ctx context.Context, id ulid.ULID, after uint64, limit in
 			if len(out) == limit {
 				break
 			}
-			e, err := readEvent(pos, t.get(bucketFeed, posKey(pos)))
+			e, err := readEvent(pos, t.get(bucketLog, posKey(pos)))
 			if err != nil {
 				return err
 			}
@@ -89,7 +89,7 @@ func (s *Store) Feed(ctx context.Context, q store.FeedQuery) (store.FeedPage, er
 		if q.After+1 == 0 {
 			return nil
 		}
-		c := t.bucket(bucketFeed).Cursor()
+		c := t.bucket(bucketLog).Cursor()
 		seen := 0
 		for k, v := c.Seek(posKey(q.After + 1)); k != nil; k, v = c.Next() {
 			if len(p.Events) == limit || seen == scan {
@@ -98,6 +98,9 @@ func (s *Store) Feed(ctx context.Context, q store.FeedQuery) (store.FeedPage, er
 			}
 			seen++
 			p.Next = posAt(k)
+			if isBlob(k) {
+				continue
+			}
 			e, err := readEvent(posAt(k), v)
 			if err != nil {
 				return err

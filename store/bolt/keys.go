@@ -8,7 +8,7 @@ import (
 )
 
 // formatVersion is the layout below; it is kept in bucketMeta.
-const formatVersion = 1
+const formatVersion = 2
 
 var (
 	formatKey  = []byte("format")
@@ -20,9 +20,7 @@ var (
 const (
 	bucketMeta       = iota // format, backlog
 	bucketHeads             // id -> row
-	bucketSpecs             // id -> spec
-	bucketOutcomes          // id -> outcome
-	bucketFeed              // pos -> id, seq, owner, data; its sequence is the last pos given
+	bucketLog               // pos -> id, seq, owner, data of an event; pos, blobMark -> spec or outcome. Its sequence is the last pos given
 	bucketKeys              // owner, idempotency key -> id
 	bucketReady             // lane, priority (highest first), id -> present
 	bucketDelayed           // run at, id -> present
@@ -38,9 +36,7 @@ const (
 var bucketNames = [bucketCount][]byte{
 	[]byte("meta"),
 	[]byte("heads"),
-	[]byte("specs"),
-	[]byte("outcomes"),
-	[]byte("feed"),
+	[]byte("log"),
 	[]byte("keys"),
 	[]byte("ready"),
 	[]byte("delayed"),
@@ -57,8 +53,11 @@ var bucketNames = [bucketCount][]byte{
 // get some room for that; what is written once gets none.
 var fills = [bucketCount]float64{
 	bucketHeads: 0.9, bucketDeliveries: 0.9,
-	bucketSpecs: 1, bucketOutcomes: 1, bucketFeed: 1, bucketBodies: 1,
+	bucketLog: 1, bucketBodies: 1,
 }
+
+// blobMark ends the key of a blob.
+const blobMark = 1
 
 const idSize = len(ulid.ULID{})
 
@@ -124,6 +123,13 @@ func seqKey(id ulid.ULID, seq uint64) []byte {
 func posKey(pos uint64) []byte {
 	return binary.BigEndian.AppendUint64(make([]byte, 0, 8), pos)
 }
+
+// blobKey is where a blob is in the log: a key that is longer than that of an event.
+func blobKey(pos uint64) []byte {
+	return append(binary.BigEndian.AppendUint64(make([]byte, 0, 9), pos), blobMark)
+}
+
+func isBlob(k []byte) bool { return len(k) == 9 }
 
 func posAt(b []byte) uint64 {
 	if len(b) < 8 {

@@ -65,7 +65,7 @@ func (t *txn) claimable(lane string, limit int) ([]row, error) {
 
 func (t *txn) claim(old *row, c *store.Claim, start func(store.Record) store.Change) (r store.Record, err error) {
 	r.Head = old.Head
-	if r.Spec, err = t.spec(old); err != nil {
+	if r.Spec, err = t.blob(old.spec); err != nil {
 		r.Spec = nil // start finds that it is not there
 	}
 	change := start(r)

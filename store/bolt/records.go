@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"hash/crc32"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -36,7 +37,7 @@ func (s *Store) Insert(ctx context.Context, in []store.Insertion) ([]store.Resul
 
 func (t *txn) insert(in *store.Insertion, out *store.Result) error {
 	r := &t.fresh
-	r.Head, r.events, r.outcome = in.Head, r.events[:0], 0
+	*r = row{Head: in.Head, events: r.events[:0]}
 	h := &r.Head
 	h.Version = 1
 	micro(h)
@@ -66,21 +67,43 @@ func (t *txn) insert(in *store.Insertion, out *store.Result) error {
 	if err := t.reindex(nil, h); err != nil {
 		return err
 	}
-	if err := t.bucket(bucketSpecs).Put(h.ID[:], stored(in.Spec)); err != nil {
+	if err := t.putBlob(&r.spec, in.Spec); err != nil {
 		return err
 	}
-	r.spec = checksum(in.Spec)
 	out.Head = *h
 	return t.emit(r, in.Events, in.Deliveries)
 }
 
-// stored is a value to put: bbolt gives nil for one that was put as nil in the same
-// transaction, as if it were not there.
-func stored(blob []byte) []byte {
-	if blob == nil {
-		return []byte{}
+// putBlob puts a blob in the log, beside the events of the same change.
+func (t *txn) putBlob(x *blob, b []byte) error {
+	if b == nil {
+		b = []byte{} // bbolt gives nil for a nil in the same transaction, as if it were not there
 	}
-	return blob
+	log := t.bucket(bucketLog)
+	pos, err := log.NextSequence()
+	if err != nil {
+		return err
+	}
+	*x = blob{pos: pos, sum: crc32.Checksum(b, castagnoli)}
+	return log.Put(blobKey(pos), b)
+}
+
+// deleteBlob deletes a blob if there is one.
+func (t *txn) deleteBlob(x *blob) error {
+	if x.pos == 0 {
+		return nil
+	}
+	pos := x.pos
+	*x = blob{}
+	return t.bucket(bucketLog).Delete(blobKey(pos))
+}
+
+// blob returns a copy of a blob, or nil if there is none.
+func (t *txn) blob(x blob) ([]byte, error) {
+	if x.pos == 0 {
+		return nil, nil
+	}
+	return openBlob(t.get(bucketLog, blobKey(x.pos)), x.sum)
 }
 
 // existing answers an insertion whose idempotency key is taken.
@@ -155,19 +178,13 @@ func (s *Store) Get(ctx context.Context, id ulid.ULID) (store.Record, error) {
 			return store.ErrNotFound
 		}
 		r.Head = w.Head
-		if r.Spec, err = t.spec(&w); err != nil {
+		if r.Spec, err = t.blob(w.spec); err != nil {
 			return err
 		}
-		if b := t.get(bucketOutcomes, id[:]); b != nil {
-			r.Outcome, err = openBlob(b, w.outcome)
-		}
+		r.Outcome, err = t.blob(w.outcome)
 		return err
 	})
 	return r, err
-}
-
-func (t *txn) spec(r *row) ([]byte, error) {
-	return openBlob(t.get(bucketSpecs, r.ID[:]), r.spec)
 }
 
 // Apply implements [store.Records].
@@ -230,14 +247,13 @@ func (t *txn) apply(old *row, c *store.Change, out *store.Result) error {
 	}
 	r := *old
 	r.Head = h
-	switch outcomes := t.bucket(bucketOutcomes); {
-	case h.State == store.Queued:
-		if err := outcomes.Delete(h.ID[:]); err != nil {
+	if h.State == store.Queued || c.Outcome != nil {
+		if err := t.deleteBlob(&r.outcome); err != nil {
 			return err
 		}
-	case c.Outcome != nil:
-		r.outcome = checksum(c.Outcome)
-		if err := outcomes.Put(h.ID[:], c.Outcome); err != nil {
+	}
+	if h.State != store.Queued && c.Outcome != nil {
+		if err := t.putBlob(&r.outcome, c.Outcome); err != nil {
 			return err
 		}
 	}
@@ -274,8 +290,11 @@ func (t *txn) delete(r *row) error {
 	if err := t.reindex(&r.Head, nil); err != nil {
 		return err
 	}
-	for _, b := range []int{bucketHeads, bucketSpecs, bucketOutcomes} {
-		if err := t.bucket(b).Delete(r.ID[:]); err != nil {
+	if err := t.bucket(bucketHeads).Delete(r.ID[:]); err != nil {
+		return err
+	}
+	for _, x := range []blob{r.spec, r.outcome} {
+		if err := t.deleteBlob(&x); err != nil {
 			return err
 		}
 	}
@@ -285,7 +304,7 @@ func (t *txn) delete(r *row) error {
 		}
 	}
 	for _, pos := range r.events {
-		if err := t.bucket(bucketFeed).Delete(posKey(pos)); err != nil {
+		if err := t.bucket(bucketLog).Delete(posKey(pos)); err != nil {
 			return err
 		}
 	}
