@@ -19,7 +19,9 @@ type attempt struct {
 	id       ulid.ULID
 	number   int
 	priority int
+	pool     *pool
 	task     *Task
+	running  running // once it is
 
 	mu     sync.Mutex
 	entry  entry // as it is in the store, as far as is known
@@ -33,8 +35,8 @@ type attempt struct {
 	stopped  error // the cause, if the context had ended
 }
 
-func newAttempt(f *Foreman, e entry) *attempt {
-	a := &attempt{f: f, id: e.ID, number: e.Attempt, priority: e.Spec.Priority, entry: e}
+func newAttempt(f *Foreman, e entry, p *pool) *attempt {
+	a := &attempt{f: f, id: e.ID, number: e.Attempt, priority: e.Spec.Priority, pool: p, entry: e}
 	a.task = &Task{ID: e.ID, Attempt: e.Attempt, Spec: e.Spec, f: f, run: e.version}
 	a.task.tell = func(ev Event) {
 		ev.JobID, ev.Sequence, ev.Attempt = e.ID, e.Sequence, e.Attempt
@@ -80,10 +82,13 @@ func (a *attempt) execute(ctx context.Context) {
 	}
 	if a.err != nil && ctx.Err() != nil {
 		a.stopped = context.Cause(ctx)
+		if errors.Is(a.stopped, errRunTimeoutPassed) {
+			a.f.backendDown(a.pool, errRunTimeoutPassed) // it may be stuck
+		}
 		return
 	}
 	if a.failure != nil && a.failure.Type == BackendUnavailable {
-		a.f.backendDown(a.err)
+		a.f.backendDown(a.pool, a.err)
 	}
 }
 
@@ -103,7 +108,7 @@ func (a *attempt) call(ctx context.Context) {
 				a.err, a.panicked = errors.New("the backend ended its goroutine"), true
 			}
 		}()
-		if err := a.f.backend.Run(ctx, a.task); err != nil {
+		if err := a.pool.Backend.Run(ctx, a.task); err != nil {
 			a.failure = failureOf(err)
 			a.err = a.failure
 		}
@@ -131,7 +136,7 @@ func (a *attempt) conclude(e *entry, now time.Time) (life, error) {
 	}
 	je := fault.jobError()
 	if fault.Type == BackendUnavailable {
-		return l.release(&je, now.Add(max(fault.After, a.f.unavailableDelay())), now, t)
+		return l.release(&je, now.Add(max(fault.After, a.f.unavailableDelay(a.pool))), now, t)
 	}
 	return l.fault(je, now.Add(max(fault.After, a.f.retryDelay(a.number))), now, t)
 }

@@ -16,7 +16,7 @@ import (
 // [RetryAfter], [Unavailable] and [Failure]. A panic fails the job and nothing
 // else.
 //
-// A backend may also be a [Laner] or a [Checker].
+// A backend may also be a [Laner], a [Loader] or a [Checker], and [Pools] are several.
 type Backend interface {
 	Run(ctx context.Context, t *Task) error
 }
@@ -35,9 +35,9 @@ type Laner interface {
 }
 
 // Checker is implemented by a [Backend] that can be out of reach. After an attempt
-// ended with [Unavailable], no job is started until Check returns nil; it is called
-// again and again with growing pauses, up to five seconds, and each time given as
-// long to answer. It also serves GET /readyz.
+// ended with [Unavailable], or took longer than it might, no job is started until Check
+// returns nil; it is called again and again with growing pauses, up to five seconds, and
+// each time given as long to answer. It also serves GET /readyz.
 type Checker interface {
 	Check(ctx context.Context) error
 }
@@ -118,12 +118,4 @@ func clip(s string, most int) string {
 		most--
 	}
 	return s[:most]
-}
-
-// lane is the lane of a job.
-func (f *Foreman) lane(s *Spec) string {
-	if l, ok := f.backend.(Laner); ok {
-		return clip(l.Lane(s), 1024)
-	}
-	return s.Model
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/foreman-go/foreman/store"
@@ -13,26 +12,32 @@ import (
 
 // desk hands jobs and callers of Do to slots.
 type desk struct {
-	f     *Foreman
-	alarm alarm
-
-	down atomic.Bool // the backend is out of reach
+	f       *Foreman
+	alarm   alarm
+	loads   sync.WaitGroup
+	loadCtx context.Context // of Run: no model is loaded after it
 
 	mu       sync.Mutex
-	slots    []*slot
+	slots    []*slot              // of all pools
 	calls    []*call              // of Do that wait, in order
 	left     map[string]time.Time // when a lane with work was last left by its slot
-	draining bool                 // nothing begins any more
+	seen     []laneView           // what waited when last looked, paused lanes too
+	paused   paused
+	paces    paces
+	draining bool // nothing begins any more
 }
 
 func (d *desk) init(f *Foreman) {
 	d.f = f
 	d.alarm.init()
 	d.left = map[string]time.Time{}
-	for range f.o.Slots {
-		s := &slot{places: f.o.PerSlot}
-		s.ready.L = &d.mu
-		d.slots = append(d.slots, s)
+	for _, p := range f.pools {
+		for n := range p.Slots {
+			s := &slot{pool: p, number: n + 1, places: p.PerSlot, runs: map[*running]struct{}{}}
+			s.ready.L = &d.mu
+			p.slots = append(p.slots, s)
+			d.slots = append(d.slots, s)
+		}
 	}
 }
 
@@ -41,6 +46,8 @@ func (d *desk) wake() { d.alarm.ring() }
 
 // run assigns work until ctx ends, and has what was claimed too far ahead given back.
 func (d *desk) run(ctx context.Context, giveBack func([]*attempt)) {
+	d.loadCtx = ctx
+	d.findLoaded(ctx)
 	for ctx.Err() == nil {
 		next, err := d.assign(ctx)
 		back, due := d.overstayed()
@@ -52,6 +59,7 @@ func (d *desk) run(ctx context.Context, giveBack func([]*attempt)) {
 		}
 		d.alarm.sleep(ctx, d.f.now(), next)
 	}
+	d.loads.Wait()
 }
 
 // assign gives every slot what it can do now, and returns when to look again if
@@ -70,12 +78,10 @@ func (d *desk) assign(ctx context.Context) (next time.Time, err error) {
 		return next, fmt.Errorf("lanes: %w", err)
 	}
 	next = earlier(up.Run, idle)
-	for _, s := range d.byLane(lanes) {
-		n := d.prepare(s, lanes)
-		if n == 0 {
-			continue
-		}
-		got, err := d.claim(ctx, s, n)
+	wants, due := d.decide(lanes)
+	next = earlier(due, next)
+	for _, w := range wants {
+		got, err := d.claim(ctx, w.slot, w.jobs)
 		if err != nil {
 			return next, err
 		}
@@ -84,21 +90,6 @@ func (d *desk) assign(ctx context.Context) (next time.Time, err error) {
 		}
 	}
 	return next, nil
-}
-
-// byLane lists the slots, those first whose own lane has work: they keep it.
-func (d *desk) byLane(lanes []store.Lane) []*slot {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var keep, move []*slot
-	for _, s := range d.slots {
-		if slices.ContainsFunc(lanes, func(l store.Lane) bool { return l.Name == s.lane }) {
-			keep = append(keep, s)
-		} else {
-			move = append(move, s)
-		}
-	}
-	return append(keep, move...)
 }
 
 // overstayed takes back what slots have claimed too far ahead, and says when to look
@@ -118,70 +109,103 @@ func (d *desk) overstayed() (back []*attempt, next time.Time) {
 func (d *desk) wanting() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return !d.draining && slices.ContainsFunc(d.slots, func(s *slot) bool { return s.want() > 0 })
+	return !d.draining && slices.ContainsFunc(d.slots, func(s *slot) bool { return s.loading != nil || s.want() > 0 })
 }
 
-// prepare decides which lane a slot serves, lets callers of Do in, and returns how
-// many jobs to claim for it.
-func (d *desk) prepare(s *slot, lanes []store.Lane) int {
+// want is how many jobs to claim for a slot.
+type want struct {
+	slot *slot
+	jobs int
+}
+
+// decide brings slots to the lanes that they are to serve, lets callers of Do in, and
+// returns how many jobs to claim for which slot, and when a lane will have waited for
+// too long.
+func (d *desk) decide(lanes []store.Lane) (wants []want, due time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.draining {
-		return 0
+		return nil, due
 	}
 	now := d.f.now()
-	demands := d.demands(s, lanes)
-	lane, ok := pick(now, s.lane, demands, d.f.o.MaxWait)
-	if !ok {
-		return 0
-	}
-	if lane != s.lane {
-		if !s.empty() {
-			return 0 // finish first; the last one out wakes the desk
+	d.seen = d.views(lanes)
+	open := slices.DeleteFunc(slices.Clone(d.seen), func(l laneView) bool { return l.paused })
+	for i := range open {
+		if at := open[i].since().Add(open[i].maxWait + time.Microsecond); at.After(now) {
+			due = earlier(due, at)
 		}
-		if slices.ContainsFunc(demands, func(o demand) bool { return o.lane == s.lane }) {
-			d.left[s.lane] = now
+	}
+	for i, lane := range plan(now, d.slotViews(), open) {
+		s := d.slots[i]
+		at := slices.IndexFunc(open, func(l laneView) bool { return l.name == lane })
+		if at < 0 || lane != s.lane && s.loading != nil {
+			if s.loading != nil {
+				s.loading.cancel() // nobody waits for it any more, or others before
+			}
+			continue
 		}
-		s.serve(lane)
+		l := &open[at]
+		if lane != s.lane {
+			if !s.empty() {
+				continue // finish first; the last one out wakes the desk
+			}
+			if slices.ContainsFunc(d.seen, func(o laneView) bool { return o.name == s.lane }) {
+				d.left[s.lane] = now
+			}
+			s.serve(lane, d.f.perSlot(s.pool, l.model), now)
+			d.load(s)
+		}
+		delete(d.left, lane)
+		if s.loading != nil {
+			continue
+		}
+		jobs := l.jobs.n > 0 && !s.pool.down.Load()
+		// Callers of Do that keep coming must not keep jobs out for ever.
+		s.owed = jobs && l.jobs.priority >= l.calls.priority && l.calls.n > 0 && now.Sub(later(l.jobs.since, s.lastJob)) > l.maxWait
+		d.admit(s)
+		if n := s.want(); jobs && n > 0 {
+			wants = append(wants, want{s, n})
+		}
 	}
-	delete(d.left, lane)
-	d.admit(s)
-	if d.down.Load() || !slices.ContainsFunc(lanes, func(l store.Lane) bool { return l.Name == lane }) {
-		return 0
-	}
-	return s.want()
+	return wants, due
 }
 
-// demands puts together the jobs and the callers of Do that wait.
-func (d *desk) demands(s *slot, lanes []store.Lane) []demand {
-	out := make([]demand, 0, len(lanes)+len(d.calls))
-	at := map[string]int{}
-	add := func(n demand) {
-		if left := d.left[n.lane]; left.After(n.since) {
-			n.since = left
+func (d *desk) slotViews() []slotView {
+	out := make([]slotView, len(d.slots))
+	for i, s := range d.slots {
+		out[i] = slotView{
+			pool: slices.Index(d.f.pools, s.pool), down: s.pool.down.Load(),
+			lane: s.lane, busy: !s.empty(), fresh: s.fresh, used: s.used,
 		}
-		i, ok := at[n.lane]
-		if !ok {
-			n.served = slices.ContainsFunc(d.slots, func(o *slot) bool { return o != s && o.lane == n.lane && !o.empty() })
-			at[n.lane] = len(out)
-			out = append(out, n)
-			return
-		}
-		o := &out[i]
-		if n.priority > o.priority {
-			o.priority, o.sync = n.priority, n.sync
-		} else if n.priority == o.priority {
-			o.sync = o.sync || n.sync
-		}
-		o.since = earlier(o.since, n.since)
 	}
-	if !d.down.Load() {
-		for _, l := range lanes {
-			add(demand{lane: l.Name, priority: int(l.Priority), since: l.Since})
+	return out
+}
+
+// views puts together the jobs and the callers of Do that wait.
+func (d *desk) views(lanes []store.Lane) []laneView {
+	out := make([]laneView, 0, len(lanes)+len(d.calls))
+	at := map[string]int{}
+	view := func(name, model string) *laneView {
+		i, ok := at[name]
+		if !ok {
+			i = len(out)
+			at[name] = i
+			out = append(out, laneView{
+				name: name, model: model, slots: d.f.o.Models[model].Slots, maxWait: d.f.maxWait(model),
+				serves: func(p int) bool { return d.f.pools[p].serves(model) }, paused: d.paused.has(name),
+			})
 		}
+		return &out[i]
+	}
+	for _, l := range lanes {
+		view(l.Name, l.Kind).jobs = waiting{n: l.Ready, priority: int(l.Priority), since: later(l.Since, d.left[l.Name])}
 	}
 	for _, c := range d.calls {
-		add(demand{lane: c.lane, priority: c.priority, since: c.since, sync: true})
+		w := &view(c.lane, c.model).calls
+		if w.n++; w.n == 1 || c.priority > w.priority {
+			w.priority = c.priority
+		}
+		w.since = earlier(w.since, later(c.since, d.left[c.lane]))
 	}
 	for lane := range d.left {
 		if _, waits := at[lane]; !waits {
@@ -218,7 +242,7 @@ func (d *desk) claim(ctx context.Context, s *slot, n int) (got int, err error) {
 		}
 		e := started[r.Ref()]
 		e.head, e.version = r.Head, r.Version
-		attempts = append(attempts, newAttempt(f, e))
+		attempts = append(attempts, newAttempt(f, e, s.pool))
 	}
 	f.runs.add(attempts)
 	for _, a := range attempts {
@@ -229,6 +253,9 @@ func (d *desk) claim(ctx context.Context, s *slot, n int) (got int, err error) {
 	defer d.mu.Unlock()
 	s.ahead = append(s.ahead, attempts...)
 	s.since = f.now()
+	if len(attempts) == 0 {
+		s.owed = false
+	}
 	for range min(len(attempts), s.places) {
 		s.ready.Signal()
 	}
@@ -290,7 +317,8 @@ func (d *desk) next(s *slot) *attempt {
 			a := s.ahead[0]
 			s.ahead[0] = nil
 			s.ahead = s.ahead[1:]
-			s.busy++
+			a.running = running{job: a.id, model: a.task.Spec.Model, owner: a.task.Spec.Owner, since: d.f.now()}
+			s.begin(&a.running)
 			if s.want() > 0 {
 				d.wake()
 			}
@@ -301,17 +329,20 @@ func (d *desk) next(s *slot) *attempt {
 }
 
 // over frees the place of an attempt that took so long.
-func (d *desk) over(s *slot, took time.Duration) {
+func (d *desk) over(s *slot, a *attempt, took time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s.took(took)
-	d.free(s)
+	d.paces.ran(s.lane, took)
+	d.free(s, &a.running)
 }
 
 // free gives up a place. Who gets it is decided with a view to all that waits, so
 // that those who ask for the lane that is served cannot keep others out. mu is held.
-func (d *desk) free(s *slot) {
+func (d *desk) free(s *slot, r *running) {
 	s.busy--
+	s.used = d.f.now()
+	delete(s.runs, r)
 	if len(s.ahead) > 0 && s.busy < s.places {
 		s.ready.Signal()
 	}
@@ -332,20 +363,6 @@ func (d *desk) waitForCalls() {
 			s.ready.Wait()
 		}
 	}
-}
-
-// eta is about when the job at a position of a lane will start. Only while a slot
-// serves the lane, and some job of it has ended, can anybody tell.
-func (d *desk) eta(lane string, position int) time.Time {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, s := range d.slots {
-		if s.lane == lane && s.pace > 0 {
-			wait := s.pace * time.Duration(position+len(s.ahead)) / time.Duration(s.places)
-			return d.f.now().Add(wait)
-		}
-	}
-	return time.Time{}
 }
 
 // drain stops everything from beginning, and returns what was claimed and has not.
@@ -373,10 +390,22 @@ func (d *desk) reopen() {
 	d.draining = false
 }
 
-// setDown says whether the backend is out of reach; no job is claimed while it is.
-func (d *desk) setDown(down bool) {
-	d.down.Store(down)
-	if !down {
-		d.wake()
+// waitingFor says what a job that is ready waits for.
+func (d *desk) waitingFor(lane, model string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.paused.has(lane) {
+		return "paused"
 	}
+	for _, s := range d.slots {
+		if s.lane == lane && s.loading != nil {
+			return "model_load"
+		}
+	}
+	for _, p := range d.f.pools {
+		if p.serves(model) && !p.down.Load() {
+			return "slot"
+		}
+	}
+	return "backend"
 }

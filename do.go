@@ -7,100 +7,241 @@ import (
 	"time"
 )
 
+// Turn is a place in a slot that a caller of [Foreman.Do] has been given.
+type Turn struct {
+	// Backend is that of the pool of the slot.
+	Backend Backend
+	// Position is the place that the caller had among those that wait for the same lane
+	// when it came, from 1.
+	Position int
+	// Waited is how long the caller has waited.
+	Waited time.Duration
+}
+
+// WaitError is why a caller of [Foreman.Do] has not been given a turn, though the queue
+// is at work: too many wait already, or it did not want to wait any longer. It is
+// [ErrBusy].
+type WaitError struct {
+	// Position is the place that the caller has, or would have had, among those that wait
+	// for the same lane, from 1.
+	Position int
+	// Waited is how long the caller has waited; 0 if it was not let in.
+	Waited time.Duration
+	// Retry is about when its turn would come, from now; at least a second.
+	Retry time.Duration
+}
+
+// Error says where the caller stood.
+func (e *WaitError) Error() string {
+	if e.Waited == 0 {
+		return fmt.Sprintf("%v: %d callers wait for the model already: try again in %s", ErrBusy, e.Position-1, e.Retry)
+	}
+	return fmt.Sprintf("%v: at place %d of the queue after %s: try again in %s", ErrBusy, e.Position, e.Waited.Round(time.Millisecond), e.Retry)
+}
+
+// Unwrap returns [ErrBusy].
+func (e *WaitError) Unwrap() error { return ErrBusy }
+
 // call is a caller of Do that waits for a place.
 type call struct {
-	lane     string
-	priority int
-	since    time.Time
-	granted  chan *slot    // has room for one
-	refused  chan struct{} // closed when Run ends first
+	lane, model string
+	owner       string
+	priority    int
+	turn        uint64 // among the calls of its lane and priority
+	position    int
+	since       time.Time
+	granted     chan *slot    // has room for one
+	refused     chan struct{} // closed when Run ends first
+	running     running
 }
 
 // Do runs a function in a place of the slots that jobs run in, when the turn of
 // its model has come, on the goroutine of the caller: for callers that wait for the
-// result themselves. Nothing of it is stored. Of the spec, Model, Input and Priority
-// count; callers go before jobs of the same priority.
+// result themselves. Nothing of it is stored. Of the spec, Model, Input, Priority, Owner
+// and QueueTimeout count; callers go before jobs of the same priority, and those of
+// different owners take turns.
 //
 // The context of run ends with ctx, and when [Foreman.Run] has to end. Do returns
-// what run returns, or without having called it: [ErrBusy] when
-// [Options.MaxWaiting] callers wait already, [ErrUnavailable] when Run ends first,
-// and the context's error. A panic of run passes through.
-func (f *Foreman) Do(ctx context.Context, s Spec, run func(ctx context.Context) error) error {
-	slot, err := f.desk.enter(ctx, f.lane(&s), s.Priority)
+// what run returns, or without having called it: a [*WaitError] when
+// [Options.MaxWaiting] callers wait already or QueueTimeout has passed, [ErrInvalid] for
+// a model that no pool serves, [ErrUnavailable] when Run ends first, and the context's
+// error. A panic of run passes through.
+func (f *Foreman) Do(ctx context.Context, s Spec, run func(ctx context.Context, t Turn) error) error {
+	lane, err := f.lane(&s)
+	if err != nil {
+		return fmt.Errorf("do: %w", err)
+	}
+	c := &call{lane: lane, model: s.Model, owner: s.Owner, priority: s.Priority}
+	slot, err := f.desk.enter(ctx, c, s.QueueTimeout)
 	if err != nil {
 		return err
 	}
-	defer f.desk.leave(slot)
+	begun := f.now()
+	defer func() { f.desk.leave(slot, c, f.now().Sub(begun)) }()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer f.runs.onHardStop(cancel)()
-	return run(ctx)
+	return run(ctx, Turn{Backend: slot.pool.Backend, Position: c.position, Waited: begun.Sub(c.since)})
 }
 
-func (d *desk) enter(ctx context.Context, lane string, priority int) (*slot, error) {
+func (d *desk) enter(ctx context.Context, c *call, atMost time.Duration) (*slot, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	c := &call{
-		lane: lane, priority: priority, since: d.f.now(),
-		granted: make(chan *slot, 1), refused: make(chan struct{}),
+	c.since = d.f.now()
+	c.granted, c.refused = make(chan *slot, 1), make(chan struct{})
+	if err := d.queue(c); err != nil {
+		return nil, err
 	}
-	d.mu.Lock()
-	switch {
-	case d.draining:
-		d.mu.Unlock()
-		return nil, fmt.Errorf("%w: shutting down", ErrUnavailable)
-	case len(d.calls) >= d.f.o.MaxWaiting:
-		d.mu.Unlock()
-		return nil, fmt.Errorf("%w: %d callers wait already: try again later", ErrBusy, d.f.o.MaxWaiting)
-	}
-	d.calls = append(d.calls, c)
-	d.mu.Unlock()
 	d.wake()
+	waited, stop := after(atMost)
+	defer stop()
 	select {
 	case s := <-c.granted:
 		return s, nil
 	case <-c.refused:
 		return nil, fmt.Errorf("%w: shutting down", ErrUnavailable)
+	case <-waited:
+		if s, position := d.withdraw(c, true); s == nil {
+			return nil, d.busy(c, position)
+		} else {
+			return s, nil
+		}
 	case <-ctx.Done():
-		return nil, d.withdraw(c, ctx.Err())
+		d.withdraw(c, false)
+		return nil, ctx.Err()
 	}
 }
 
-// withdraw takes back a call, and the place if it was granted meanwhile.
-func (d *desk) withdraw(c *call, err error) error {
+// after gives a channel that tells when d has passed, or never if d is 0.
+func after(d time.Duration) (passed <-chan time.Time, stop func()) {
+	if d <= 0 {
+		return nil, func() {}
+	}
+	t := time.NewTimer(d)
+	return t.C, func() { t.Stop() }
+}
+
+// queue lets a caller in among those that wait.
+func (d *desk) queue(c *call) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.draining {
+		return fmt.Errorf("%w: shutting down", ErrUnavailable)
+	}
+	d.takeTurn(c)
+	c.position = d.place(c)
+	if len(d.calls) >= d.f.o.MaxWaiting {
+		return &WaitError{Position: c.position, Retry: d.retryIn(c.lane, c.position)}
+	}
+	d.calls = append(d.calls, c)
+	return nil
+}
+
+// takeTurn gives a caller its turn among those of its lane and priority: behind the
+// callers of the same owner, and level with the first of the others, so that nobody
+// waits behind all that one owner asks for.
+func (d *desk) takeTurn(c *call) {
+	first := true
+	var least, next uint64
+	for _, o := range d.calls {
+		if o.lane != c.lane || o.priority != c.priority {
+			continue
+		}
+		if first || o.turn < least {
+			least, first = o.turn, false
+		}
+		if o.owner == c.owner {
+			next = max(next, o.turn+1)
+		}
+	}
+	c.turn = max(least, next)
+}
+
+// before orders the callers of one lane.
+func (c *call) before(o *call) bool {
+	if c.priority != o.priority {
+		return c.priority > o.priority
+	}
+	return c.turn < o.turn
+}
+
+// place is that of a caller among those that wait for the same lane. mu is held.
+func (d *desk) place(c *call) int {
+	n := 1
+	for _, o := range d.calls {
+		if o == c {
+			continue
+		}
+		if o.lane == c.lane && !c.before(o) {
+			n++
+		}
+	}
+	return n
+}
+
+// busy tells a caller that its turn has not come in time.
+func (d *desk) busy(c *call, position int) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return &WaitError{Position: position, Waited: d.f.now().Sub(c.since), Retry: d.retryIn(c.lane, position)}
+}
+
+// retryIn is when to try again, if the turn of a caller would come then: at least in a
+// second, and in a minute at most. mu is held.
+func (d *desk) retryIn(lane string, position int) time.Duration {
+	const standard, most = 5 * time.Second, time.Minute
+	e, ok := d.estimate(lane, position, true)
+	if !ok {
+		return standard
+	}
+	return min(max(e.wait, time.Second), most).Round(time.Second)
+}
+
+// withdraw takes back a call. A place that it was granted meanwhile is kept if it is
+// still wanted, and freed if not; without one, it tells the place that the call had.
+func (d *desk) withdraw(c *call, wanted bool) (s *slot, position int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	position = d.place(c)
 	d.calls = slices.DeleteFunc(d.calls, func(o *call) bool { return o == c })
 	select {
 	case s := <-c.granted:
-		d.free(s)
+		if wanted {
+			return s, position
+		}
+		d.free(s, &c.running)
 	default:
+		d.wake() // a model may be loading for nobody else
 	}
-	return err
+	return nil, position
 }
 
 // admit lets callers into the free places of a slot, unless a job of a higher
-// priority has been claimed for it. mu is held.
+// priority has been claimed for it, or jobs have been kept out for too long. mu is held.
 func (d *desk) admit(s *slot) {
-	for s.busy < s.places {
+	for s.busy < s.places && !s.owed && s.loading == nil && !d.paused.has(s.lane) {
 		best := -1
 		for i, c := range d.calls {
-			if c.lane == s.lane && (best < 0 || c.priority > d.calls[best].priority) {
+			if c.lane == s.lane && (best < 0 || c.before(d.calls[best])) {
 				best = i
 			}
 		}
 		if best < 0 || len(s.ahead) > 0 && s.ahead[0].priority > d.calls[best].priority {
 			return
 		}
-		s.busy++
-		d.calls[best].granted <- s
+		c := d.calls[best]
+		c.running = running{model: c.model, owner: c.owner, since: d.f.now()}
+		s.begin(&c.running)
+		c.granted <- s
 		d.calls = slices.Delete(d.calls, best, best+1)
 	}
 }
 
-func (d *desk) leave(s *slot) {
+// leave gives back the place of a call that took so long.
+func (d *desk) leave(s *slot, c *call, took time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.free(s)
+	d.paces.ran(c.lane, took)
+	d.free(s, &c.running)
 }

@@ -47,7 +47,7 @@ func TestDoInAHardStop(t *testing.T) {
 				}
 				called := make(chan error, 1)
 				go func() {
-					called <- f.Do(ctx, model, func(ctx context.Context) error {
+					called <- f.Do(ctx, model, func(ctx context.Context, _ foreman.Turn) error {
 						if !slow {
 							granted <- struct{}{}
 						}
@@ -74,7 +74,7 @@ func TestDoInAHardStop(t *testing.T) {
 
 				start(t, f)
 				synctest.Wait()
-				require.NoError(t, f.Do(t.Context(), model, func(ctx context.Context) error { return ctx.Err() }),
+				require.NoError(t, f.Do(t.Context(), model, func(ctx context.Context, _ foreman.Turn) error { return ctx.Err() }),
 					"the end of one Run is nothing to the next")
 			})
 		})

@@ -24,7 +24,7 @@ func TestDo(t *testing.T) {
 			second := submit(t, f, foreman.Spec{})
 			inside, done := make(chan struct{}), make(chan error, 1)
 			go func() {
-				done <- f.Do(t.Context(), model, func(context.Context) error {
+				done <- f.Do(t.Context(), model, func(context.Context, foreman.Turn) error {
 					inside <- struct{}{}
 					return nil
 				})
@@ -49,9 +49,9 @@ func TestDo(t *testing.T) {
 		f := newForeman(t, newGate(), foreman.Options{})
 		start(t, f)
 		require.PanicsWithValue(t, "oh", func() {
-			_ = f.Do(t.Context(), model, func(context.Context) error { panic("oh") })
+			_ = f.Do(t.Context(), model, func(context.Context, foreman.Turn) error { panic("oh") })
 		})
-		require.NoError(t, f.Do(t.Context(), model, func(context.Context) error { return nil }))
+		require.NoError(t, f.Do(t.Context(), model, func(context.Context, foreman.Turn) error { return nil }))
 	})
 	t.Run("who leaves while waiting frees nothing and takes nothing", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestDo(t *testing.T) {
 			release := make(chan struct{})
 			held := make(chan error, 1)
 			go func() {
-				held <- f.Do(t.Context(), model, func(context.Context) error { <-release; return nil })
+				held <- f.Do(t.Context(), model, func(context.Context, foreman.Turn) error { <-release; return nil })
 			}()
 			synctest.Wait()
 			ctx, cancel := context.WithCancel(t.Context())
@@ -72,7 +72,7 @@ func TestDo(t *testing.T) {
 			require.ErrorIs(t, <-waiting, context.Canceled)
 			close(release)
 			require.NoError(t, <-held)
-			require.NoError(t, f.Do(t.Context(), model, func(context.Context) error { return nil }))
+			require.NoError(t, f.Do(t.Context(), model, func(context.Context, foreman.Turn) error { return nil }))
 		})
 	})
 	t.Run("ends with Run", func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestDo(t *testing.T) {
 			stop := start(t, f)
 			running, waiting := make(chan error, 1), make(chan error, 1)
 			go func() {
-				running <- f.Do(t.Context(), model, func(ctx context.Context) error {
+				running <- f.Do(t.Context(), model, func(ctx context.Context, _ foreman.Turn) error {
 					<-ctx.Done()
 					return context.Cause(ctx)
 				})
@@ -104,7 +104,7 @@ func TestDo(t *testing.T) {
 			for range 2 {
 				go func() {
 					for ctx.Err() == nil {
-						_ = f.Do(ctx, model, func(context.Context) error { time.Sleep(time.Second); return nil })
+						_ = f.Do(ctx, model, func(context.Context, foreman.Turn) error { time.Sleep(time.Second); return nil })
 					}
 					ended <- struct{}{}
 				}()
@@ -122,6 +122,6 @@ func TestDo(t *testing.T) {
 		f := newForeman(t, newGate(), foreman.Options{})
 		start(t, f)
 		want := errors.New("mine")
-		require.Equal(t, want, f.Do(t.Context(), model, func(context.Context) error { return want }))
+		require.Equal(t, want, f.Do(t.Context(), model, func(context.Context, foreman.Turn) error { return want }))
 	})
 }

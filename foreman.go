@@ -15,18 +15,16 @@ import (
 // safe for concurrent use. Jobs are accepted from [New] on, and run while
 // [Foreman.Run] does.
 type Foreman struct {
-	backend Backend
-	o       Options
-	guard   *webhook.Guard
-	sender  *webhook.Sender
-	hub     hub
-	desk    desk
-	runs    runs
-	outbox  outbox
-	reaper  alarm
-	checks  checks
-
-	backendLost chan struct{} // holds at most one token: an attempt could not reach it
+	pools  []*pool
+	o      Options
+	guard  *webhook.Guard
+	sender *webhook.Sender
+	hub    hub
+	desk   desk
+	runs   runs
+	outbox outbox
+	reaper alarm
+	checks checks
 
 	closeStore func() error
 	mu         sync.Mutex
@@ -42,13 +40,16 @@ func New(b Backend, o *Options) (*Foreman, error) {
 	if b == nil {
 		return nil, errors.New("foreman: no backend")
 	}
-	f := &Foreman{backend: b, o: o.filled()}
+	f := &Foreman{o: o.filled()}
+	var err error
+	if f.pools, err = newPools(b, &f.o); err != nil {
+		return nil, fmt.Errorf("foreman: %w", err)
+	}
 	if o == nil || o.Store == nil || o.Artifacts == nil {
 		if err := os.MkdirAll(f.o.Dir, 0o700); err != nil {
 			return nil, fmt.Errorf("foreman: data directory: %w", err)
 		}
 	}
-	var err error
 	if f.guard, err = webhook.NewGuard(&f.o.Webhook.Guard); err != nil {
 		return nil, fmt.Errorf("foreman: %w", err)
 	}
@@ -71,7 +72,6 @@ func New(b Backend, o *Options) (*Foreman, error) {
 	f.outbox.init(f)
 	f.reaper.init()
 	f.checks.owners = map[string]bool{}
-	f.backendLost = make(chan struct{}, 1)
 	return f, nil
 }
 

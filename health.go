@@ -2,6 +2,7 @@ package foreman
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,27 +19,28 @@ const (
 
 // watchBackend keeps jobs from being claimed while a backend that is a Checker is
 // out of reach, until ctx ends.
-func (f *Foreman) watchBackend(ctx context.Context) {
-	c, ok := f.backend.(Checker)
+func (f *Foreman) watchBackend(ctx context.Context, p *pool) {
+	c, ok := p.Backend.(Checker)
 	if !ok {
 		return
 	}
-	f.desk.setDown(true)
+	p.down.Store(true)
 	for delay := firstCheck; ctx.Err() == nil; {
 		said := false
 		for err := check(ctx, c); err != nil && ctx.Err() == nil; err = check(ctx, c) {
 			if !said {
-				f.o.Logger.Warn("the backend is out of reach; jobs wait", "error", err)
+				f.o.Logger.Warn("the backend is out of reach; jobs wait", "pool", p.Name, "error", err)
 				said = true
 			}
 			pause(ctx, jitter(delay))
 			delay = min(2*delay, lastCheck)
 		}
-		f.desk.setDown(false)
+		p.down.Store(false)
+		f.desk.wake()
 		up := f.now()
 		select {
-		case <-f.backendLost:
-			f.desk.setDown(true)
+		case <-p.lost:
+			p.down.Store(true)
 		case <-ctx.Done():
 			return
 		}
@@ -58,23 +60,23 @@ func check(ctx context.Context, c Checker) error {
 	return c.Check(ctx)
 }
 
-// backendDown says that an attempt could not reach the backend.
-func (f *Foreman) backendDown(err error) {
-	if _, ok := f.backend.(Checker); !ok {
+// backendDown says that an attempt or a load could not reach the backend of a pool.
+func (f *Foreman) backendDown(p *pool, err error) {
+	if _, ok := p.Backend.(Checker); !ok {
 		return
 	}
-	f.desk.setDown(true)
+	p.down.Store(true)
 	select {
-	case f.backendLost <- struct{}{}:
+	case p.lost <- struct{}{}:
 	default:
 	}
-	f.o.Logger.Warn("the backend could not be reached; its job waits", "error", err)
+	f.o.Logger.Warn("the backend is looked after before anything else is begun", "pool", p.Name, "error", err)
 }
 
 // unavailableDelay is how long a job waits whose backend could not be reached. With
-// a Checker the whole desk waits until the backend is back.
-func (f *Foreman) unavailableDelay() time.Duration {
-	if _, ok := f.backend.(Checker); ok {
+// a Checker the whole pool waits until the backend is back.
+func (f *Foreman) unavailableDelay(p *pool) time.Duration {
+	if _, ok := p.Backend.(Checker); ok {
 		return 0
 	}
 	return jitter(min(lastCheck, f.o.MaxRetryDelay))
@@ -82,15 +84,22 @@ func (f *Foreman) unavailableDelay() time.Duration {
 
 // Ready returns nil when the store and the backend can be used, or an error that says
 // which cannot: [ErrUnavailable] or [ErrBackendDown]. A backend that is no [Checker]
-// is taken to be there.
+// is taken to be there; of [Pools], one has to be.
 func (f *Foreman) Ready(ctx context.Context) error {
 	if _, err := f.o.Store.List(ctx, store.Query{Limit: 1}); err != nil {
 		return fmt.Errorf("ready: store: %w", fromStore(err))
 	}
-	if c, ok := f.backend.(Checker); ok {
-		if err := check(ctx, c); err != nil {
-			return fmt.Errorf("ready: %w: %w", ErrBackendDown, err)
+	var down error
+	for _, p := range f.pools {
+		c, ok := p.Backend.(Checker)
+		if !ok {
+			return nil // what can do some of the work is ready
 		}
+		err := check(ctx, c)
+		if err == nil {
+			return nil
+		}
+		down = errors.Join(down, err)
 	}
-	return nil
+	return fmt.Errorf("ready: %w: %w", ErrBackendDown, down)
 }

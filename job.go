@@ -133,10 +133,13 @@ type QueueStatus struct {
 	// Position is 1 for the next job of its lane. It is 0 when the job is not
 	// ready to start, when more than 1,000 are ahead, and in what Submit returns.
 	Position int
-	// ETA is about when the job will start, by how long the jobs of its lane have
-	// been taking; zero if nobody can tell.
+	// ETA is about when the job will start, by how long the jobs of its lane and of
+	// those before it have been taking, and the loading of models; zero if nobody can
+	// tell.
 	ETA time.Time
-	// WaitingFor is "slot", "run_at", "backoff" or "backend".
+	// Margin is how far ETA may be off either way, by how much such times have varied.
+	Margin time.Duration
+	// WaitingFor is "slot", "model_load", "run_at", "backoff", "paused" or "backend".
 	WaitingFor string
 	// At is when a job that waits for run_at or backoff becomes ready.
 	At time.Time

@@ -31,7 +31,7 @@ func (f *Foreman) Status(ctx context.Context, id ulid.ULID) (*Job, error) {
 			}
 			if ready && ahead < most {
 				j.Queue.Position = ahead + 1
-				j.Queue.ETA = f.desk.eta(e.head.Lane, j.Queue.Position)
+				j.Queue.ETA, j.Queue.Margin, _ = f.desk.eta(e.head.Lane, j.Queue.Position)
 			}
 		}
 	}
@@ -68,10 +68,7 @@ func (f *Foreman) entry(ctx context.Context, id ulid.ULID) (entry, error) {
 func (f *Foreman) queueStatus(j *Job, h *store.Head) *QueueStatus {
 	switch {
 	case !h.RunAt.After(f.now()):
-		if f.desk.down.Load() {
-			return &QueueStatus{WaitingFor: "backend"}
-		}
-		return &QueueStatus{WaitingFor: "slot"}
+		return &QueueStatus{WaitingFor: f.desk.waitingFor(h.Lane, j.Spec.Model)}
 	case j.Error != nil && j.Error.Type == BackendUnavailable:
 		return &QueueStatus{WaitingFor: "backend", At: h.RunAt}
 	case j.Attempt > 0 || j.Error != nil:

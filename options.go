@@ -33,13 +33,15 @@ type Options struct {
 	Logger *slog.Logger
 
 	// Slots is how many lanes are served at once: how many models the backend
-	// can hold. If Slots is 0, 1 is used.
+	// can hold, or each of [Pools] that does not say. If Slots is 0, 1 is used.
 	Slots int
 	// PerSlot is how many jobs run at once in a slot. If PerSlot is 0, 1 is used.
 	PerSlot int
 	// MaxWait is how long a lane can wait for a slot that keeps serving another
 	// one. If MaxWait is 0, two minutes is used.
 	MaxWait time.Duration
+	// Models are limits of single models, by name, in place of those of all.
+	Models map[string]Limits
 	// MaxWaiting is how many callers of [Foreman.Do] can wait at once. If
 	// MaxWaiting is 0, 512 is used.
 	MaxWaiting int

@@ -66,13 +66,15 @@ func (f *Foreman) runJobs(ctx context.Context) {
 	settling.Go(func() { f.settle(ctx, keep, over) })
 	keeping.Go(func() { f.heartbeat(keep) })
 
-	claiming.Go(func() { f.watchBackend(ctx) })
+	for _, p := range f.pools {
+		claiming.Go(func() { f.watchBackend(ctx, p) })
+	}
 	claiming.Go(func() { f.desk.run(ctx, giveBack) })
 	claiming.Go(func() { f.reap(ctx) })
 	delivering.Go(func() { f.outbox.run(ctx) })
 	claiming.Go(func() { f.sweep(ctx) })
 	for _, s := range f.desk.slots {
-		for range s.places {
+		for range f.mostPerSlot(s.pool) {
 			working.Go(func() { f.work(keep, s, over) })
 		}
 	}
@@ -102,7 +104,7 @@ func (f *Foreman) work(ctx context.Context, s *slot, over chan<- *attempt) {
 		}
 		begun := time.Now()
 		a.execute(ctx)
-		f.desk.over(s, time.Since(begun))
+		f.desk.over(s, a, time.Since(begun))
 		over <- a
 	}
 }

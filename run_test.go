@@ -451,7 +451,7 @@ func TestASlowJobAmongQuickOnes(t *testing.T) {
 		urgent := submit(t, f, foreman.Spec{Priority: 100, Input: []byte(`"urgent"`)})
 		called := make(chan error, 1)
 		go func() {
-			called <- f.Do(t.Context(), foreman.Spec{Model: "m"}, func(context.Context) error {
+			called <- f.Do(t.Context(), foreman.Spec{Model: "m"}, func(context.Context, foreman.Turn) error {
 				require.Empty(t, g.began, "before jobs of the same priority")
 				return nil
 			})

@@ -3,18 +3,38 @@ package foreman
 import (
 	"sync"
 	"time"
+
+	"github.com/oklog/ulid/v2"
 )
 
 // slot is room for one loaded model: it serves one lane at a time. The desk's mu
 // guards it.
 type slot struct {
-	lane   string
-	places int        // how many can run at once
-	busy   int        // how many do: jobs and callers of Do
-	ahead  []*attempt // claimed, not begun, in claim order
-	since  time.Time  // when the latest of them were claimed
-	ready  sync.Cond  // signaled when a worker may find something to do
-	pace   time.Duration
+	pool   *pool
+	number int // from 1, within the pool
+
+	lane    string
+	loading *loading   // of the lane, while it is
+	fresh   bool       // nothing has begun since it has come to its lane
+	places  int        // how many can run at once
+	busy    int        // how many do: jobs and callers of Do
+	ahead   []*attempt // claimed, not begun, in claim order
+	since   time.Time  // when the latest of them were claimed
+	ready   sync.Cond  // signaled when a worker may find something to do
+	pace    time.Duration
+	runs    map[*running]struct{}
+
+	used    time.Time // when something last began or ended here
+	lastJob time.Time // when a job last began here, or it has come to its lane
+	owed    bool      // the next place is a job's, whoever calls: jobs have waited for too long
+}
+
+// running is a job or a caller of Do that runs in a slot.
+type running struct {
+	job   ulid.ULID // zero for a caller
+	model string
+	owner string
+	since time.Time
 }
 
 const (
@@ -39,6 +59,9 @@ func (s *slot) target() int {
 // want is how many jobs to claim now. It is 0 until enough are wanted to be worth
 // a transaction, or a place would be empty.
 func (s *slot) want() int {
+	if s.loading != nil {
+		return 0
+	}
 	n := s.places - s.busy + s.target() - len(s.ahead)
 	if n <= 0 || s.busy+len(s.ahead) >= s.places && len(s.ahead) > s.target()/2 {
 		return 0
@@ -76,10 +99,22 @@ func (s *slot) overstayed(now time.Time) (back []*attempt, due time.Time) {
 	return back, time.Time{}
 }
 
-func (s *slot) empty() bool { return s.busy == 0 && len(s.ahead) == 0 }
+// empty reports whether the slot can go to another lane.
+func (s *slot) empty() bool { return s.busy == 0 && len(s.ahead) == 0 && s.loading == nil }
 
-func (s *slot) serve(lane string) {
-	if s.lane != lane {
-		s.lane, s.pace = lane, 0
+// serve brings the slot to a lane.
+func (s *slot) serve(lane string, places int, now time.Time) {
+	s.lane, s.pace, s.places = lane, 0, places
+	s.fresh, s.owed, s.lastJob, s.used = true, false, now, now
+}
+
+// begin counts one that begins.
+func (s *slot) begin(r *running) {
+	s.busy++
+	s.fresh = false
+	s.used = r.since
+	s.runs[r] = struct{}{}
+	if r.job != (ulid.ULID{}) {
+		s.lastJob, s.owed = r.since, false
 	}
 }

@@ -58,9 +58,13 @@ func (f *Foreman) submit(ctx context.Context, s Spec) (job *Job, replayed bool, 
 // insertion makes the record of a new job.
 func (f *Foreman) insertion(s Spec) (*entry, []store.Insertion, error) {
 	now := f.now()
+	lane, err := f.lane(&s)
+	if err != nil {
+		return nil, nil, fmt.Errorf("submit: %w", err)
+	}
 	e := &entry{Job: Job{ID: ulid.Make(), Spec: s, CreatedAt: now}}
 	e.head = store.Head{
-		ID: e.ID, Owner: s.Owner, Lane: f.lane(&e.Spec), Kind: s.Model, Labels: s.Labels,
+		ID: e.ID, Owner: s.Owner, Lane: lane, Kind: s.Model, Labels: s.Labels,
 		Priority: int32(s.Priority), Created: now, IdempotencyKey: s.IdempotencyKey,
 	}
 	spec, err := encodeSpec(&e.Spec)

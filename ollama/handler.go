@@ -80,7 +80,7 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request) {
 		s.proxy.ServeHTTP(w, withBody(r.Context(), r, body))
 		return
 	}
-	err = s.f.Do(r.Context(), foreman.Spec{Model: model, Input: body}, func(ctx context.Context) error {
+	err = s.f.Do(r.Context(), foreman.Spec{Model: model, Input: body}, func(ctx context.Context, _ foreman.Turn) error {
 		s.proxy.ServeHTTP(s.b.impatient(w), withBody(ctx, r, body))
 		return nil
 	})

@@ -194,7 +194,7 @@ func TestCallerHangsUpWhileWaiting(t *testing.T) {
 	somebodyWaits := func() bool { // tries to wait itself, which only one can
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		err := r.f.Do(ctx, foreman.Spec{Model: "llama3"}, func(context.Context) error { return nil })
+		err := r.f.Do(ctx, foreman.Spec{Model: "llama3"}, func(context.Context, foreman.Turn) error { return nil })
 		require.Error(t, err)
 		return errors.Is(err, foreman.ErrBusy)
 	}

@@ -221,6 +221,7 @@ type Upcoming struct {
 // Lane summarises the records of one lane that are ready to be claimed.
 type Lane struct {
 	Name     string
+	Kind     string    // of its first record
 	Ready    int       // how many are ready
 	Priority int32     // the highest priority among them
 	Since    time.Time // when the longest-waiting one of those first in their priority became due

@@ -166,6 +166,9 @@ func (t *txn) summarise(prefix []byte, l *store.Lane) error {
 				since = h.RunAt
 			}
 			l.Since = earliest(l.Since, since)
+			if l.Kind == "" {
+				l.Kind = h.Kind
+			}
 		}
 		// On to the first key of a lower priority.
 		last := readyKey(l.Name, p, ulid.ULID(bytes.Repeat([]byte{0xff}, idSize)))

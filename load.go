@@ -1,0 +1,105 @@
+package foreman
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// Loader is implemented by a [Backend] whose models have to be loaded before they can
+// be used, and that wants to do it before a job or a caller is begun.
+type Loader interface {
+	// Load makes the model of a lane ready in place of others: keep lists the lanes that
+	// other slots of the backend hold, and whatever else is loaded may be unloaded.
+	// Nothing runs in the slot meanwhile. ctx ends when nobody waits for the lane any
+	// more, and when [Foreman.Run] has to end. After an error the lane is served all
+	// the same, so that those who wait hear what is wrong from the backend itself;
+	// one that is [Unavailable] has the backend looked after as after an attempt.
+	Load(ctx context.Context, lane string, keep []string) error
+	// Loaded lists the lanes whose models are loaded, so that work for them comes
+	// first. It is asked when Run begins, and given five seconds.
+	Loaded(ctx context.Context) ([]string, error)
+}
+
+// loading is a model being loaded into a slot.
+type loading struct {
+	cancel context.CancelFunc
+	since  time.Time
+}
+
+// load has a slot's lane loaded, if its backend is a Loader. d.mu is held.
+func (d *desk) load(s *slot) {
+	l, ok := s.pool.Backend.(Loader)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithCancel(d.loadCtx)
+	s.loading = &loading{cancel: cancel, since: d.f.now()}
+	lane := s.lane
+	var keep []string
+	for _, o := range s.pool.slots {
+		if o != s && o.lane != "" {
+			keep = append(keep, o.lane)
+		}
+	}
+	d.loads.Go(func() {
+		defer cancel()
+		err := l.Load(ctx, lane, keep)
+		d.loaded(s, ctx.Err() != nil, err)
+	})
+}
+
+// loaded notes how a load has ended.
+func (d *desk) loaded(s *slot, calledOff bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	defer d.wake()
+	took := d.f.now().Sub(s.loading.since)
+	lane := s.lane
+	s.loading = nil
+	s.used = d.f.now()
+	switch {
+	case calledOff:
+		s.lane = "" // nobody knows how far it came
+	case err != nil:
+		d.f.o.Logger.Warn("a model could not be loaded; whoever waits for it will hear why", "pool", s.pool.Name, "lane", lane, "error", err)
+		if f, ok := errors.AsType[*Failure](err); ok && f.Type == BackendUnavailable {
+			d.f.backendDown(s.pool, err)
+		}
+	default:
+		d.paces.loaded(lane, took)
+	}
+}
+
+// findLoaded lets the slots of each pool begin with what is loaded there.
+func (d *desk) findLoaded(ctx context.Context) {
+	for _, p := range d.f.pools {
+		l, ok := p.Backend.(Loader)
+		if !ok {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, lastCheck)
+		lanes, err := l.Loaded(ctx)
+		cancel()
+		if err != nil {
+			d.f.o.Logger.Warn("what is loaded cannot be found out", "pool", p.Name, "error", err)
+			continue
+		}
+		d.mu.Lock()
+		for _, s := range p.slots {
+			if !s.empty() || slices.Contains(lanes, s.lane) {
+				continue
+			}
+			s.lane = ""
+		}
+		for _, lane := range lanes {
+			held := slices.ContainsFunc(p.slots, func(s *slot) bool { return s.lane == lane })
+			i := slices.IndexFunc(p.slots, func(s *slot) bool { return s.lane == "" && s.empty() })
+			if !held && i >= 0 {
+				p.slots[i].lane = lane
+			}
+		}
+		d.mu.Unlock()
+	}
+}

@@ -1,0 +1,101 @@
+package foreman
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+)
+
+// Pool is a part of a backend with slots of its own: a model server, a GPU, a kind of
+// program.
+type Pool struct {
+	// Name is shown in [Foreman.Queue]; of at most 128 bytes, and no other pool's.
+	Name string
+	// Backend runs what is served here. It is required.
+	Backend Backend
+	// Serves says which models are served here. It must be quick and always say the
+	// same. If Serves is nil, every model is.
+	Serves func(model string) bool
+	// Slots and PerSlot are as in [Options]. If one is 0, that of Options is used.
+	Slots, PerSlot int
+}
+
+func (p *Pool) serves(model string) bool { return p.Serves == nil || p.Serves(model) }
+
+// Pools is a [Backend] of several parts, each with slots of its own. A model that more
+// than one serves runs wherever a slot is free, first of all where it is loaded; their
+// backends must agree on its lane. A model that none serves is [ErrInvalid] to submit.
+type Pools []Pool
+
+// Run runs an attempt on the first pool that serves its model. A [Foreman] does not
+// call it: it runs each attempt on the pool in whose slot it is.
+func (p Pools) Run(ctx context.Context, t *Task) error {
+	for i := range p {
+		if p[i].serves(t.Spec.Model) {
+			return p[i].Backend.Run(ctx, t)
+		}
+	}
+	return Permanent(errNoPool(t.Spec.Model))
+}
+
+func errNoPool(model string) error {
+	return fmt.Errorf("%w: nothing here serves model %q", ErrInvalid, clip(model, 128))
+}
+
+// pool is a Pool at work.
+type pool struct {
+	Pool
+	slots []*slot
+	down  atomic.Bool   // the backend is out of reach
+	lost  chan struct{} // holds at most one token: an attempt could not reach it
+}
+
+// newPools are the pools of a backend, filled from the options.
+func newPools(b Backend, o *Options) ([]*pool, error) {
+	list, ok := b.(Pools)
+	if !ok {
+		list = Pools{{Name: "default", Backend: b}}
+	}
+	if len(list) == 0 {
+		return nil, errors.New("a backend of no pools")
+	}
+	names := map[string]bool{}
+	var out []*pool
+	for _, p := range list {
+		switch {
+		case p.Backend == nil:
+			return nil, fmt.Errorf("pool %q has no backend", p.Name)
+		case p.Name == "" || len(p.Name) > 128:
+			return nil, fmt.Errorf("pool %q must have a name of 1 to 128 bytes", clip(p.Name, 128))
+		case names[p.Name]:
+			return nil, fmt.Errorf("there are two pools of the name %q", p.Name)
+		}
+		names[p.Name] = true
+		p.Slots, p.PerSlot = max(or(p.Slots, o.Slots), 1), max(or(p.PerSlot, o.PerSlot), 1)
+		out = append(out, &pool{Pool: p, lost: make(chan struct{}, 1)})
+	}
+	return out, nil
+}
+
+// poolOf is the first pool that serves a model, or nil.
+func (f *Foreman) poolOf(model string) *pool {
+	for _, p := range f.pools {
+		if p.serves(model) {
+			return p
+		}
+	}
+	return nil
+}
+
+// lane is the lane of a job.
+func (f *Foreman) lane(s *Spec) (string, error) {
+	p := f.poolOf(s.Model)
+	if p == nil {
+		return "", errNoPool(s.Model)
+	}
+	if l, ok := p.Backend.(Laner); ok {
+		return clip(l.Lane(s), 1024), nil
+	}
+	return s.Model, nil
+}
