@@ -47,16 +47,6 @@ func readTurns(b []byte) (n turns) {
 	return n
 }
 
-// nextTurn is the turn of a record that becomes ready: none comes before those that are
-// being served, and each owner gets one record into each turn.
-func (t *txn) nextTurn(l level, owner string) uint64 {
-	turn := t.leastTurn(l)
-	if n := t.turnsOf(share{l, owner}); n.ready > 0 {
-		turn = max(turn, n.last+1)
-	}
-	return turn
-}
-
 // leastTurn is the first turn of the ready records of a level, but for the front turn.
 func (t *txn) leastTurn(l level) uint64 {
 	if turn, ok := t.least[l]; ok {
@@ -75,13 +65,16 @@ func (t *txn) leastTurn(l level) uint64 {
 	return turn
 }
 
-// makeReady puts a record that was not ready in bucketReady, at the front turn or at one
-// of its own.
+// makeReady puts a record that was not ready in bucketReady: at the front turn, or at one
+// that is not before those being served, and that no other ready record of its owner has.
 func (t *txn) makeReady(r *row) error {
 	l := levelOf(&r.Head)
 	if r.turn != frontTurn {
-		r.turn = t.nextTurn(l, r.Owner)
+		r.turn = t.leastTurn(l)
 		n := t.turnsOf(share{l, r.Owner})
+		if n.ready > 0 {
+			r.turn = max(r.turn, n.last+1)
+		}
 		n.ready++
 		n.last = r.turn
 	}
