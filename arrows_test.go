@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"internal/receivers":        {},
 	"internal/transcript":       {},
 	"ollama":                    {"."},
+	"command":                   {".", "artifact"},
 	"cmd/foremand":              {"cmd/foremand/internal/..."},
 	"cmd/foremand/internal/...": {".", "store", "webhook", "ollama", "cmd/foremand/internal/..."},
 	"examples/...":              {".", "webhook"},
