@@ -28,7 +28,7 @@ var arrows = map[string][]string{
 	"command":                   {".", "artifact"},
 	"cmd/foremand":              {"cmd/foremand/internal/..."},
 	"cmd/foremand/internal/...": {".", "store", "webhook", "ollama", "cmd/foremand/internal/..."},
-	"examples/...":              {".", "webhook"},
+	"examples/...":              {".", "webhook", "command"},
 }
 
 // The modules that a program inherits with the root package. A heavier one belongs in

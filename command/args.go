@@ -32,7 +32,7 @@ func parseArgs(args []string) ([]argument, error) {
 			}
 		}
 		out = append(out, argument{t, options && len(t) > 0 && t[0].root != ""})
-		options = options && !(len(t) == 1 && t[0].literal == "--")
+		options = options && (len(t) != 1 || t[0].literal != "--")
 	}
 	return out, nil
 }

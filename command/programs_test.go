@@ -131,7 +131,10 @@ var programs = map[string]func(args []string){
 			log.Fatal(err)
 		}
 		begin := sync.OnceFunc(func() { go func() { _ = f.Run(context.Background()) }() })
-		for e := range f.Watch(context.Background(), j.ID, 0) {
+		for e, err := range f.Watch(context.Background(), j.ID, 0) {
+			if err != nil {
+				log.Fatal(err)
+			}
 			begin() // now that nothing it prints is missed
 			fmt.Print(string(e.Output))
 		}
