@@ -93,6 +93,14 @@ func (t *Task) SetResult(v any) error {
 // artifact than [Options.MaxArtifacts]; [ErrTooLarge] beyond [Options.MaxArtifact];
 // those of r, of the disk, and of the attempt's context.
 func (t *Task) Artifact(name, contentType string, r io.Reader) (artifact.Info, error) {
+	return t.ArtifactContext(t.ctx, name, contentType, r)
+}
+
+// ArtifactContext is [Task.Artifact] with a context in place of the attempt's, for what
+// is to be kept of an attempt that was stopped, such as a log of how far it came: of a
+// job that ends canceled or failed, that is kept as well. Run must return soon all the
+// same, and r should hold no more than can be written at once.
+func (t *Task) ArtifactContext(ctx context.Context, name, contentType string, r io.Reader) (artifact.Info, error) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	t.mu.Lock()
@@ -102,7 +110,7 @@ func (t *Task) Artifact(name, contentType string, r io.Reader) (artifact.Info, e
 		return artifact.Info{}, fmt.Errorf("artifact %s: %w: a job has at most %d artifacts", name, ErrInvalid, t.f.o.MaxArtifacts)
 	}
 	key := artifact.Key{Job: t.ID.String(), Run: t.run, Name: name}
-	info, err := t.f.o.Artifacts.Put(t.ctx, key, contentType, r, t.f.o.MaxArtifact)
+	info, err := t.f.o.Artifacts.Put(ctx, key, contentType, r, t.f.o.MaxArtifact)
 	if err != nil {
 		return info, fmt.Errorf("artifact %s: %w", name, fromArtifact(err))
 	}
