@@ -36,10 +36,7 @@ type attempt struct {
 func newAttempt(f *Foreman, e entry) *attempt {
 	a := &attempt{f: f, id: e.ID, number: e.Attempt, priority: e.Spec.Priority, entry: e}
 	a.task = &Task{ID: e.ID, Attempt: e.Attempt, Spec: e.Spec, f: f, run: e.version}
-	a.task.tell = func(ev Event) {
-		ev.JobID, ev.Sequence, ev.Attempt = e.ID, e.Sequence, e.Attempt
-		f.hub.tell(ev)
-	}
+	a.task.live.sequence, a.task.live.attempt = e.Sequence, e.Attempt
 	return a
 }
 
@@ -110,6 +107,7 @@ func (a *attempt) call(ctx context.Context) {
 		returned = true
 	}()
 	<-over
+	a.task.live.finish()
 }
 
 // conclude is the life that follows from what came of the attempt.

@@ -36,7 +36,7 @@ func (f *Foreman) Status(ctx context.Context, id ulid.ULID) (*Job, error) {
 		}
 	}
 	if a := f.runs.get(id); a != nil && j.State == Working {
-		j.Progress = a.task.lastProgress()
+		j.Progress = a.task.live.lastProgress()
 	}
 	if j.Spec.StateWebhookURL != "" {
 		if j.Webhook, err = f.webhookStatus(ctx, id); err != nil {

@@ -27,11 +27,10 @@ type Task struct {
 	f    *Foreman
 	ctx  context.Context // of the attempt
 	run  uint64          // tells its artifacts from those of other attempts
-	tell func(Event)     // to whoever watches
+	live live            // to whoever watches
 
 	writing   sync.Mutex // held while an artifact is written, before mu
 	mu        sync.Mutex
-	progress  *Progress
 	result    json.RawMessage
 	artifacts []artifact.Info
 }
@@ -47,19 +46,17 @@ func (t *Task) Progress(fraction float64, message string) {
 		Message:  clip(strings.ToValidUTF8(message, "\uFFFD"), 1024),
 		At:       t.f.now(),
 	}
-	t.mu.Lock()
-	t.progress = p
-	t.mu.Unlock()
-	t.tell(Event{Type: ProgressEvent, Timestamp: p.At, Progress: p})
+	if t.live.report(p) {
+		t.f.hub.shows(t.ID, &t.live)
+	}
 }
 
-// Write streams output to whoever watches the job, as it is generated. It is not
-// stored, never blocks and never fails: see [Foreman.Watch] for what becomes of
-// watchers that are too slow.
+// Write streams output to whoever watches the job, as it is generated. It never blocks
+// and never fails, however slow they are: see [Foreman.WatchFrom] for what they are told.
+// What is written after Run has returned counts for nothing.
 func (t *Task) Write(p []byte) (int, error) {
-	const most = 32 << 10 // in one event
-	for part := range slices.Chunk(p, most) {
-		t.tell(Event{Type: OutputEvent, Timestamp: t.f.now(), Output: slices.Clone(part)})
+	if _, first := t.live.write(p); first {
+		t.f.hub.shows(t.ID, &t.live)
 	}
 	return len(p), nil
 }
@@ -130,12 +127,6 @@ func (t *Task) outputs() (json.RawMessage, []Artifact) {
 		list = append(list, Artifact{Info: i, run: t.run})
 	}
 	return t.result, list
-}
-
-func (t *Task) lastProgress() *Progress {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.progress
 }
 
 // deadlineOf is the context of one attempt.
