@@ -37,6 +37,7 @@ func newAttempt(f *Foreman, e entry) *attempt {
 	a := &attempt{f: f, id: e.ID, number: e.Attempt, priority: e.Spec.Priority, entry: e}
 	a.task = &Task{ID: e.ID, Attempt: e.Attempt, Spec: e.Spec, f: f, run: e.version}
 	a.task.live.sequence, a.task.live.attempt = e.Sequence, e.Attempt
+	a.task.spool.init(f, &e)
 	return a
 }
 
@@ -59,8 +60,9 @@ func (a *attempt) runTimeout() time.Duration {
 }
 
 // execute runs the backend and keeps what came of it.
-func (a *attempt) execute(ctx context.Context) {
-	ctx, cancelTimeout := deadlineOf(ctx, a.runTimeout())
+func (a *attempt) execute(keep context.Context) {
+	defer a.keepPartial(keep)
+	ctx, cancelTimeout := deadlineOf(keep, a.runTimeout())
 	defer cancelTimeout()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

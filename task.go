@@ -24,10 +24,14 @@ type Task struct {
 	Attempt int       // from 1
 	Spec    Spec      // what was asked for; not to be changed
 
-	f    *Foreman
-	ctx  context.Context // of the attempt
-	run  uint64          // tells its artifacts from those of other attempts
-	live live            // to whoever watches
+	f   *Foreman
+	ctx context.Context // of the attempt
+	run uint64          // tells its artifacts from those of other attempts
+
+	output  sync.Mutex // held while output is written, so that both have it in one order
+	live    live       // for whoever watches
+	spool   spool      // for the artifact partial
+	partial *keptArtifact
 
 	writing   sync.Mutex // held while an artifact is written, before mu
 	mu        sync.Mutex
@@ -54,8 +58,21 @@ func (t *Task) Progress(fraction float64, message string) {
 // Write streams output to whoever watches the job, as it is generated. It never blocks
 // and never fails, however slow they are: see [Foreman.WatchFrom] for what they are told.
 // What is written after Run has returned counts for nothing.
+//
+// If the attempt does not end well, what has been written is kept as the artifact
+// partial, up to 16 MiB and [Options.MaxArtifact]; if its process is killed, all but the
+// last second or 64 KiB of it. An artifact of that name that the attempt itself has
+// written is kept in its place. It is there before the job has ended too, until a later
+// attempt leaves another or ends well. This takes an [Options.Artifacts] that is an
+// [artifact.Spooler], as the default is.
 func (t *Task) Write(p []byte) (int, error) {
-	if _, first := t.live.write(p); first {
+	t.output.Lock()
+	taken, first := t.live.write(p)
+	if taken {
+		t.spool.write(p)
+	}
+	t.output.Unlock()
+	if first {
 		t.f.hub.shows(t.ID, &t.live)
 	}
 	return len(p), nil
