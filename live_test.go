@@ -195,7 +195,11 @@ func TestAQuickJobIsTold(t *testing.T) {
 					close(watching)
 				}
 			}
-			// In how many pieces the output comes is not said.
+			// In how many pieces the output comes is not said, and what is claimed too
+			// far ahead goes back.
+			for strings.Contains(got, "workingqueued") {
+				got = strings.ReplaceAll(got, "workingqueued", "")
+			}
 			want := strings.Repeat("queuedworking"+id.String()+"!", 3) + "done"
 			if got != want {
 				t.Errorf("%s: got %s", id, got)
@@ -349,7 +353,10 @@ func BenchmarkTaskWrite(b *testing.B) {
 			there.Add(watchers)
 			for range watchers {
 				wg.Go(func() {
-					for e := range f.Watch(ctx, id, 0) {
+					for e, err := range f.Watch(ctx, id, 0) {
+						if err != nil {
+							return // the end of the benchmark
+						}
 						if e.State == foreman.Working {
 							there.Done()
 						}

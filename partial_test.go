@@ -62,39 +62,50 @@ func TestPartial(t *testing.T) {
 		err   foreman.ErrorType
 	}{
 		"an error of the backend": {
-			foreman.Spec{}, func(_ *testing.T, _ *foreman.Foreman, g *gate, _ ulid.ULID, _ func()) { g.end <- errors.New("broken") },
-			foreman.Queued, foreman.BackendError,
+			spec: foreman.Spec{},
+			end: func(_ *testing.T, _ *foreman.Foreman, g *gate, _ ulid.ULID, _ func()) {
+				g.end <- errors.New("broken")
+			},
+			state: foreman.Queued, err: foreman.BackendError,
 		},
 		"the last error": {
-			foreman.Spec{MaxAttempts: 1}, func(_ *testing.T, _ *foreman.Foreman, g *gate, _ ulid.ULID, _ func()) { g.end <- errors.New("broken") },
-			foreman.Failed, foreman.BackendError,
+			spec: foreman.Spec{MaxAttempts: 1},
+			end: func(_ *testing.T, _ *foreman.Foreman, g *gate, _ ulid.ULID, _ func()) {
+				g.end <- errors.New("broken")
+			},
+			state: foreman.Failed, err: foreman.BackendError,
 		},
 		"an answer without its end": {
-			foreman.Spec{}, func(_ *testing.T, _ *foreman.Foreman, g *gate, _ ulid.ULID, _ func()) {
+			spec: foreman.Spec{},
+			end: func(_ *testing.T, _ *foreman.Foreman, g *gate, _ ulid.ULID, _ func()) {
 				g.end <- &foreman.Failure{Type: foreman.Incomplete, Err: errors.New("no end mark")}
 			},
-			foreman.Queued, foreman.Incomplete,
+			state: foreman.Queued, err: foreman.Incomplete,
 		},
 		"a backend that is gone": {
-			foreman.Spec{}, func(_ *testing.T, _ *foreman.Foreman, g *gate, _ ulid.ULID, _ func()) {
+			spec: foreman.Spec{},
+			end: func(_ *testing.T, _ *foreman.Foreman, g *gate, _ ulid.ULID, _ func()) {
 				g.end <- foreman.Unavailable(errors.New("gone"))
 			},
-			foreman.Queued, foreman.BackendUnavailable,
+			state: foreman.Queued, err: foreman.BackendUnavailable,
 		},
 		"its time": {
-			foreman.Spec{RunTimeout: time.Minute}, func(*testing.T, *foreman.Foreman, *gate, ulid.ULID, func()) { time.Sleep(time.Minute) },
-			foreman.Queued, foreman.RunTimeout,
+			spec:  foreman.Spec{RunTimeout: time.Minute},
+			end:   func(*testing.T, *foreman.Foreman, *gate, ulid.ULID, func()) { time.Sleep(time.Minute) },
+			state: foreman.Queued, err: foreman.RunTimeout,
 		},
 		"a cancel": {
-			foreman.Spec{}, func(t *testing.T, f *foreman.Foreman, _ *gate, id ulid.ULID, _ func()) {
+			spec: foreman.Spec{},
+			end: func(t *testing.T, f *foreman.Foreman, _ *gate, id ulid.ULID, _ func()) {
 				_, err := f.Cancel(t.Context(), id)
 				require.NoError(t, err)
 			},
-			foreman.Canceled, foreman.CanceledError,
+			state: foreman.Canceled, err: foreman.CanceledError,
 		},
 		"the end of a drain": {
-			foreman.Spec{}, func(_ *testing.T, _ *foreman.Foreman, _ *gate, _ ulid.ULID, stop func()) { stop() },
-			foreman.Queued, "",
+			spec:  foreman.Spec{},
+			end:   func(_ *testing.T, _ *foreman.Foreman, _ *gate, _ ulid.ULID, stop func()) { stop() },
+			state: foreman.Queued, err: "",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
