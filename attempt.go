@@ -36,7 +36,7 @@ type attempt struct {
 func newAttempt(f *Foreman, e entry) *attempt {
 	a := &attempt{f: f, id: e.ID, number: e.Attempt, priority: e.Spec.Priority, entry: e}
 	a.task = &Task{ID: e.ID, Attempt: e.Attempt, Spec: e.Spec, f: f, run: e.version}
-	a.task.live.sequence, a.task.live.attempt = e.Sequence, e.Attempt
+	a.task.live = &live{sequence: e.Sequence, attempt: e.Attempt}
 	a.task.spool.init(f, &e)
 	return a
 }

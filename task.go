@@ -29,7 +29,7 @@ type Task struct {
 	run uint64          // tells its artifacts from those of other attempts
 
 	output  sync.Mutex // held while output is written, so that both have it in one order
-	live    live       // for whoever watches
+	live    *live      // for whoever watches, who keep it and nothing else of the task
 	spool   spool      // for the artifact partial
 	partial *keptArtifact
 
@@ -51,7 +51,7 @@ func (t *Task) Progress(fraction float64, message string) {
 		At:       t.f.now(),
 	}
 	if t.live.report(p) {
-		t.f.hub.shows(t.ID, &t.live)
+		t.f.hub.shows(t.ID, t.live)
 	}
 }
 
@@ -73,7 +73,7 @@ func (t *Task) Write(p []byte) (int, error) {
 	}
 	t.output.Unlock()
 	if first {
-		t.f.hub.shows(t.ID, &t.live)
+		t.f.hub.shows(t.ID, t.live)
 	}
 	return len(p), nil
 }

@@ -102,7 +102,7 @@ func (f *Foreman) watch(ctx context.Context, id ulid.ULID, from Mark, tick <-cha
 		w := f.hub.watch(id, true)
 		defer f.hub.leave(id, w)
 		if a := f.runs.get(id); a != nil {
-			w.join(&a.task.live)
+			w.join(a.task.live)
 		}
 		v := view{f: f, ctx: ctx, id: id, w: w, from: from, after: from.Sequence, told: from.Sequence, yield: yield}
 		for look := true; ; {
