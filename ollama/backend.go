@@ -1,12 +1,12 @@
 package ollama
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/foreman-go/foreman"
@@ -40,23 +40,36 @@ type Options struct {
 	// before the connection is cut, so that it cannot keep a slot for ever. If
 	// WriteTimeout is 0, 30 seconds is used.
 	WriteTimeout time.Duration
+
+	// LoadTimeout bounds one load of a model, with the unloads before it. If
+	// LoadTimeout is 0, ten minutes is used.
+	LoadTimeout time.Duration
+	// KeepAlive is how long Ollama keeps a model that nobody asks for, from when
+	// Foreman has had it loaded; negative for ever. What a request says itself counts
+	// from then on. If KeepAlive is 0, it is up to Ollama (OLLAMA_KEEP_ALIVE there).
+	KeepAlive time.Duration
 }
 
-// Backend is an Ollama server as a [foreman.Backend] and [foreman.Checker]. It is
-// safe for concurrent use, and starts no goroutines of its own.
+// Backend is an Ollama server as a [foreman.Backend] that is also a [foreman.Laner], a
+// [foreman.Loader] and a [foreman.Checker]. It is safe for concurrent use, and starts no
+// goroutines of its own.
 type Backend struct {
 	url          *url.URL
-	transport    http.RoundTripper
+	transport    http.RoundTripper // for what jobs and callers ask
+	plain        http.RoundTripper // for what Foreman asks itself
 	log          *slog.Logger
 	maxAnswer    int64
 	maxBody      int64
 	writeTimeout time.Duration
+	loadTimeout  time.Duration
+	keepAlive    time.Duration
+
+	held    held
+	silent  atomic.Pointer[string] // the model that said nothing, while the server is suspect
+	probing chan struct{}          // holds a token while the server is being probed
 }
 
-var (
-	_ foreman.Backend = (*Backend)(nil)
-	_ foreman.Checker = (*Backend)(nil)
-)
+var _ foreman.Backend = (*Backend)(nil)
 
 // New makes a Backend. It connects to nothing. The error says what is wrong with the
 // URL.
@@ -69,12 +82,15 @@ func New(o *Options) (*Backend, error) {
 		return nil, fmt.Errorf("ollama: %w", err)
 	}
 	b := &Backend{
-		url: u, transport: o.Transport, log: o.Logger,
+		url: u, plain: o.Transport, log: o.Logger,
 		maxAnswer: o.MaxAnswer, maxBody: o.MaxBody, writeTimeout: o.WriteTimeout,
+		loadTimeout: o.LoadTimeout, keepAlive: o.KeepAlive,
+		held: held{of: map[string]*holding{}}, probing: make(chan struct{}, 1),
 	}
-	if b.transport == nil {
-		b.transport = newTransport()
+	if b.plain == nil {
+		b.plain = newTransport()
 	}
+	b.transport = &witness{b, b.plain}
 	if b.log == nil {
 		b.log = slog.Default()
 	}
@@ -87,6 +103,9 @@ func New(o *Options) (*Backend, error) {
 	if b.writeTimeout <= 0 {
 		b.writeTimeout = 30 * time.Second
 	}
+	if b.loadTimeout <= 0 {
+		b.loadTimeout = 10 * time.Minute
+	}
 	return b, nil
 }
 
@@ -97,31 +116,4 @@ func newTransport() *http.Transport {
 		DisableKeepAlives:   true,
 		DisableCompression:  true, // what was sent is to be passed on as it is
 	}
-}
-
-const checkTimeout = 5 * time.Second
-
-// Check asks the server for its version. It returns nil if that is answered within
-// five seconds, and otherwise an error that says what to look at.
-func (b *Backend) Check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url.JoinPath("/api/version").String(), http.NoBody)
-	if err != nil {
-		return fmt.Errorf("ollama: %w", err)
-	}
-	r.Header.Set("User-Agent", userAgent)
-	resp, err := b.transport.RoundTrip(r)
-	if err != nil {
-		return b.unreachable(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("ollama: %s answers GET /api/version with %s: is it an Ollama server?", b.url, resp.Status)
-	}
-	return nil
-}
-
-func (b *Backend) unreachable(err error) error {
-	return fmt.Errorf("ollama: cannot reach the model server at %s: is it running? %w", b.url, err)
 }

@@ -94,7 +94,10 @@ func TestNotOllama(t *testing.T) {
 
 func TestFaultThatPasses(t *testing.T) {
 	calls, step := 0, make(chan struct{})
-	r := newRig(t, setUp{model: &ollamatest.Options{Hook: func(_ ollamatest.Request, b *ollamatest.Behavior) {
+	r := newRig(t, setUp{model: &ollamatest.Options{Hook: func(q ollamatest.Request, b *ollamatest.Behavior) {
+		if own(q) {
+			return
+		}
 		b.Step = step
 		if calls++; calls < 3 {
 			b.End, b.EndAfter = ollamatest.Death, 1

@@ -53,6 +53,15 @@ func (l lane) String() string {
 	return b.String()
 }
 
+// json are the options as they are sent.
+func (l lane) json() json.RawMessage {
+	var o object
+	for _, opt := range l.options {
+		o.set(opt.name, json.RawMessage(opt.value), "")
+	}
+	return o.bytes()
+}
+
 // parseLane reads the name of a lane. What does not look like one is a model.
 func parseLane(s string) lane {
 	fields := strings.Split(s, " ")
