@@ -21,13 +21,16 @@ var arrows = map[string][]string{
 	"webhook":                   {},
 	"webhook/webhooktest":       {"webhook"},
 	"internal/strictjson":       {},
+	"internal/clients":          {"internal/need", "internal/ollamatest"},
+	"internal/need":             {},
 	"internal/ollamatest":       {},
 	"internal/receivers":        {},
 	"internal/transcript":       {},
 	"ollama":                    {"."},
+	"command":                   {".", "artifact"},
 	"cmd/foremand":              {"cmd/foremand/internal/..."},
 	"cmd/foremand/internal/...": {".", "store", "webhook", "ollama", "cmd/foremand/internal/..."},
-	"examples/...":              {".", "webhook"},
+	"examples/...":              {".", "webhook", "command"},
 }
 
 // The modules that a program inherits with the root package. A heavier one belongs in
