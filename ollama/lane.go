@@ -103,10 +103,11 @@ func optionsOf(input []byte) []option {
 	return out
 }
 
-// readInput finds the options of a body, and what makes it an envelope. All are nil or
-// empty if it cannot be read.
+// readInput finds the options of a body, and what makes it an envelope: nothing does if it
+// has what a body for a model has. All are nil or empty if it cannot be read.
 func readInput(input []byte) (options map[string]any, path string, body []byte) {
 	var err error
+	asks := false
 	ok := members(input, func(name string, value []byte) bool {
 		switch {
 		case strings.EqualFold(name, "options"):
@@ -116,11 +117,16 @@ func readInput(input []byte) (options map[string]any, path string, body []byte) 
 			path, _ = unquoted(value)
 		case name == "body":
 			body = value
+		case strings.EqualFold(name, "messages"), strings.EqualFold(name, "prompt"), strings.EqualFold(name, "input"):
+			asks = true
 		}
 		return err == nil
 	})
 	if !ok || err != nil {
 		return nil, "", nil
+	}
+	if asks {
+		path = ""
 	}
 	return options, path, body
 }
