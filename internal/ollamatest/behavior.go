@@ -70,13 +70,16 @@ func (e End) err() error {
 }
 
 // pace waits until the next token is there.
-func (b *Behavior) pace(ctx context.Context, closed <-chan struct{}) error {
+func (s *Server) pace(ctx context.Context, b *Behavior) error {
+	if err := s.wedge.pass(ctx, s.closed); err != nil {
+		return err
+	}
 	if b.Step != nil {
 		select {
 		case <-b.Step:
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-closed:
+		case <-s.closed:
 			return errCut
 		}
 	}
@@ -90,7 +93,7 @@ func (b *Behavior) pace(ctx context.Context, closed <-chan struct{}) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-closed:
+	case <-s.closed:
 		return errCut
 	}
 }

@@ -8,6 +8,14 @@ import (
 	"time"
 )
 
+type embedResponse struct {
+	Model           string        `json:"model"`
+	Embeddings      [][]float32   `json:"embeddings"`
+	TotalDuration   time.Duration `json:"total_duration,omitempty"`
+	LoadDuration    time.Duration `json:"load_duration,omitempty"`
+	PromptEvalCount int           `json:"prompt_eval_count,omitempty"`
+}
+
 func (s *Server) embed(w http.ResponseWriter, r *http.Request, req Request) {
 	type EmbedRequest struct {
 		Model     string         `json:"model"`
@@ -27,28 +35,21 @@ func (s *Server) embed(w http.ResponseWriter, r *http.Request, req Request) {
 	case !ok:
 		fail(w, http.StatusBadRequest, "invalid input type")
 		return
-	case !s.has(e.Model):
+	case !s.models.has(e.Model):
 		fail(w, http.StatusNotFound, "model %q not found, try pulling it first", e.Model)
 		return
 	}
-	type response struct {
-		Model           string        `json:"model"`
-		Embeddings      [][]float32   `json:"embeddings"`
-		TotalDuration   time.Duration `json:"total_duration,omitempty"`
-		LoadDuration    time.Duration `json:"load_duration,omitempty"`
-		PromptEvalCount int           `json:"prompt_eval_count,omitempty"`
-	}
 	q := question{model: e.Model, options: e.Options, keepAlive: e.KeepAlive, req: req}
-	s.use(w, r, &q, func(b Behavior, load time.Duration) {
-		res := response{Model: e.Model, Embeddings: [][]float32{}}
+	s.use(w, r, &q, func(at *place) {
+		res := embedResponse{Model: e.Model, Embeddings: [][]float32{}}
 		for _, text := range inputs {
-			if !s.ended(w, r, &b) {
+			if !s.ended(w, r, at) {
 				return
 			}
 			res.Embeddings = append(res.Embeddings, vector(text))
 			res.PromptEvalCount += len(strings.Fields(text))
-			res.LoadDuration = load
-			res.TotalDuration = load + time.Millisecond
+			res.LoadDuration = at.load
+			res.TotalDuration = at.load + time.Millisecond
 		}
 		reply(w, http.StatusOK, res)
 	})
@@ -69,15 +70,15 @@ func (s *Server) embeddings(w http.ResponseWriter, r *http.Request, req Request)
 	case e.Model == "":
 		fail(w, http.StatusBadRequest, "model is required")
 		return
-	case !s.has(e.Model):
+	case !s.models.has(e.Model):
 		fail(w, http.StatusNotFound, "model %q not found, try pulling it first", e.Model)
 		return
 	}
 	q := question{model: e.Model, options: e.Options, keepAlive: e.KeepAlive, req: req}
-	s.use(w, r, &q, func(b Behavior, _ time.Duration) {
+	s.use(w, r, &q, func(at *place) {
 		v := []float32{}
 		if e.Prompt != "" {
-			if !s.ended(w, r, &b) {
+			if !s.ended(w, r, at) {
 				return
 			}
 			v = vector(e.Prompt)
@@ -88,15 +89,15 @@ func (s *Server) embeddings(w http.ResponseWriter, r *http.Request, req Request)
 
 // ended takes the time of one embedding, and reports whether that went well. If
 // not it has answered.
-func (s *Server) ended(w http.ResponseWriter, r *http.Request, b *Behavior) bool {
-	if err := b.pace(r.Context(), s.closed); err != nil {
+func (s *Server) ended(w http.ResponseWriter, r *http.Request, at *place) bool {
+	if err := s.pace(r.Context(), &at.behavior); err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	switch b.End {
+	switch at.behavior.End {
 	case Cut:
 		panic(http.ErrAbortHandler)
 	case Death:
-		s.sched.die()
+		s.sched.die(at.runner)
 		fail(w, http.StatusBadRequest, "%v", errDeath) // not 500, unlike elsewhere
 		return false
 	}

@@ -2,7 +2,10 @@ package ollamatest
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -31,11 +34,13 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request, req Request) {
 		Content string `json:"content"`
 	}
 	type ChatRequest struct {
-		Model     string         `json:"model"`
-		Messages  []Message      `json:"messages"`
-		Stream    *bool          `json:"stream"`
-		KeepAlive *keepAlive     `json:"keep_alive"`
-		Options   map[string]any `json:"options"`
+		Model     string          `json:"model"`
+		Messages  []Message       `json:"messages"`
+		Stream    *bool           `json:"stream"`
+		KeepAlive *keepAlive      `json:"keep_alive"`
+		Options   map[string]any  `json:"options"`
+		Format    json.RawMessage `json:"format"`
+		Truncate  *bool           `json:"truncate"`
 	}
 	var c ChatRequest
 	if !decode(w, r, &c) {
@@ -45,7 +50,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request, req Request) {
 		fail(w, http.StatusBadRequest, "model is required")
 		return
 	}
-	if !s.has(c.Model) {
+	if !s.models.has(c.Model) {
 		fail(w, http.StatusNotFound, "model '%s' not found", c.Model)
 		return
 	}
@@ -64,7 +69,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request, req Request) {
 	}
 	s.answer(w, r, &exchange{
 		question: question{model: c.Model, options: c.Options, keepAlive: c.KeepAlive, req: req},
-		empty:    len(c.Messages) == 0, prompt: prompt, whole: c.Stream != nil && !*c.Stream, render: render,
+		empty:    len(c.Messages) == 0, prompt: prompt, whole: c.Stream != nil && !*c.Stream, condition: condition{c.Format, c.Truncate}, render: render,
 	})
 }
 
@@ -82,17 +87,19 @@ type generateResponse struct {
 
 func (s *Server) generate(w http.ResponseWriter, r *http.Request, req Request) {
 	type GenerateRequest struct {
-		Model     string         `json:"model"`
-		Prompt    string         `json:"prompt"`
-		Stream    *bool          `json:"stream"`
-		KeepAlive *keepAlive     `json:"keep_alive"`
-		Options   map[string]any `json:"options"`
+		Model     string          `json:"model"`
+		Prompt    string          `json:"prompt"`
+		Stream    *bool           `json:"stream"`
+		KeepAlive *keepAlive      `json:"keep_alive"`
+		Options   map[string]any  `json:"options"`
+		Format    json.RawMessage `json:"format"`
+		Truncate  *bool           `json:"truncate"`
 	}
 	var g GenerateRequest
 	if !decode(w, r, &g) {
 		return
 	}
-	if !s.has(g.Model) {
+	if !s.models.has(g.Model) {
 		fail(w, http.StatusNotFound, "model '%s' not found", g.Model)
 		return
 	}
@@ -108,13 +115,33 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request, req Request) {
 	}
 	s.answer(w, r, &exchange{
 		question: question{model: g.Model, options: g.Options, keepAlive: g.KeepAlive, req: req},
-		empty:    g.Prompt == "", prompt: g.Prompt, whole: g.Stream != nil && !*g.Stream, render: render,
+		empty:    g.Prompt == "", prompt: g.Prompt, whole: g.Stream != nil && !*g.Stream, condition: condition{g.Format, g.Truncate}, render: render,
 	})
+}
+
+// condition is what a request asks of its answer.
+type condition struct {
+	format   json.RawMessage
+	truncate *bool
+}
+
+// broken tells why a prompt cannot be answered under the condition, with the status
+// to say so, if it cannot.
+func (c *condition) broken(prompt string, context int) (status int, err error) {
+	format := string(c.format)
+	switch {
+	case c.truncate != nil && !*c.truncate && len(strings.Fields(prompt)) > context:
+		return http.StatusBadRequest, errors.New("the input length exceeds the context length")
+	case format == "" || format == "null" || format == `""` || format == `"json"` || format[0] == '{':
+		return 0, nil
+	}
+	return http.StatusInternalServerError, fmt.Errorf("invalid format: %q; expected \"json\" or a valid JSON Schema object", format)
 }
 
 // exchange is a question and the form of the answer.
 type exchange struct {
 	question
+	condition
 	empty  bool // nothing is to be generated: the model is loaded or unloaded
 	prompt string
 	whole  bool
@@ -127,9 +154,13 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, x *exchange) {
 		reply(w, http.StatusOK, x.render(chunk{done: true, reason: "unload"}))
 		return
 	}
-	s.use(w, r, &x.question, func(b Behavior, load time.Duration) {
+	s.use(w, r, &x.question, func(at *place) {
 		if x.empty {
 			reply(w, http.StatusOK, x.render(chunk{done: true, reason: "load"}))
+			return
+		}
+		if status, err := x.broken(x.prompt, at.runner.numCtx); err != nil {
+			fail(w, status, "%v", err)
 			return
 		}
 		form := stream
@@ -137,16 +168,11 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, x *exchange) {
 			form = whole
 		}
 		form(w, x.render, func(emit func(chunk)) error {
-			err := s.say(r.Context(), &b, &x.question, x.prompt, load, emit)
-			if b.End == Death && err != nil {
-				s.sched.die()
+			err := s.say(r.Context(), at, &x.question, x.prompt, emit)
+			if at.behavior.End == Death && err != nil {
+				s.sched.die(at.runner)
 			}
 			return err
 		})
 	})
-}
-
-func (s *Server) has(model string) bool {
-	_, ok := s.models[tagged(model)]
-	return ok
 }

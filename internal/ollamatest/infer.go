@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -34,10 +33,17 @@ type question struct {
 	req       Request
 }
 
+// place is a place of a loaded model that a request holds.
+type place struct {
+	runner   *runner
+	behavior Behavior
+	load     time.Duration // how long the model took to load
+}
+
 // use runs fn while the request holds a place of its model, or answers why it
 // cannot.
-func (s *Server) use(w http.ResponseWriter, r *http.Request, q *question, fn func(b Behavior, load time.Duration)) {
-	b := s.models[tagged(q.model)]
+func (s *Server) use(w http.ResponseWriter, r *http.Request, q *question, fn func(*place)) {
+	b, _ := s.models.get(q.model)
 	if s.hook != nil {
 		s.hook(q.req, &b)
 	}
@@ -51,34 +57,26 @@ func (s *Server) use(w http.ResponseWriter, r *http.Request, q *question, fn fun
 		fail(w, http.StatusInternalServerError, "%v", err)
 		return
 	}
-	loading, err := s.sched.acquire(r.Context(), tagged(q.model), b.LoadDelay)
+	runner, loading, err := s.sched.acquire(r.Context(), wanted{tagged(q.model), settingsOf(q.options)}, b.LoadDelay)
 	switch {
 	case errors.Is(err, errMaxQueue):
 		fail(w, http.StatusServiceUnavailable, "%v", err)
 		return
 	case errors.Is(err, errClosed):
 		panic(http.ErrAbortHandler)
+	case errors.Is(err, errDeath):
+		fail(w, http.StatusInternalServerError, "%v", err)
+		return
 	case err != nil:
 		fail(w, 499, "request canceled")
 		return
 	}
-	defer s.sched.release(q.keepAlive)
-	took := time.Millisecond
+	defer s.sched.release(runner, q.keepAlive)
+	at := &place{runner, b, time.Millisecond}
 	if loading {
-		took += b.LoadDelay
+		at.load += b.LoadDelay
 	}
-	fn(b, took)
-}
-
-// checkOptions finds options of a wrong type, of those that the double knows.
-func checkOptions(options map[string]any) error {
-	for name, kind := range map[string]string{"num_predict": "integer", "num_ctx": "integer", "seed": "integer", "temperature": "float32"} {
-		v, ok := options[name]
-		if _, number := v.(float64); ok && v != nil && !number {
-			return fmt.Errorf("option %q must be of type %s", name, kind)
-		}
-	}
-	return nil
+	fn(at)
 }
 
 // chunk is one piece of a generated answer.
@@ -102,9 +100,11 @@ type metrics struct {
 }
 
 // say generates the answer to a prompt: its own words, again and again if more
-// tokens are wanted than it has.
-func (s *Server) say(ctx context.Context, b *Behavior, q *question, prompt string, load time.Duration, emit func(chunk)) error {
-	words := strings.Fields(prompt)
+// tokens are wanted than it has. Of a prompt that is longer than the context, only
+// the end is seen.
+func (s *Server) say(ctx context.Context, at *place, q *question, prompt string, emit func(chunk)) error {
+	b, words := &at.behavior, strings.Fields(prompt)
+	words = words[max(0, len(words)-at.runner.numCtx):]
 	n, reason := b.Tokens, "length"
 	if n == 0 {
 		n, reason = len(words), "stop"
@@ -113,7 +113,7 @@ func (s *Server) say(ctx context.Context, b *Behavior, q *question, prompt strin
 		n, reason = int(most), "length"
 	}
 	if b.Thinking != "" {
-		if err := b.pace(ctx, s.closed); err != nil {
+		if err := s.pace(ctx, b); err != nil {
 			return err
 		}
 		emit(chunk{thinking: b.Thinking})
@@ -122,7 +122,7 @@ func (s *Server) say(ctx context.Context, b *Behavior, q *question, prompt strin
 		if b.End != Well && i == b.EndAfter {
 			return b.End.err()
 		}
-		if err := b.pace(ctx, s.closed); err != nil {
+		if err := s.pace(ctx, b); err != nil {
 			return err
 		}
 		token := "token"
@@ -142,7 +142,7 @@ func (s *Server) say(ctx context.Context, b *Behavior, q *question, prompt strin
 	}
 	each := max(b.TokenDelay, time.Millisecond)
 	m := metrics{
-		LoadDuration:    load,
+		LoadDuration:    at.load,
 		PromptEvalCount: len(words), PromptEvalDuration: time.Duration(len(words)) * time.Microsecond,
 		EvalCount: n, EvalDuration: time.Duration(n) * each,
 	}

@@ -3,9 +3,7 @@ package ollamatest
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"maps"
 	"net/http"
-	"slices"
 	"time"
 )
 
@@ -52,7 +50,7 @@ func (s *Server) tags(w http.ResponseWriter, _ *http.Request, _ Request) {
 		Details    details   `json:"details"`
 	}
 	list := []model{}
-	for _, name := range slices.Sorted(maps.Keys(s.models)) {
+	for _, name := range s.models.names() {
 		list = append(list, model{name, name, modified(), modelSize, digest(name), modelDetails()})
 	}
 	reply(w, http.StatusOK, map[string]any{"models": list})
@@ -70,8 +68,8 @@ func (s *Server) ps(w http.ResponseWriter, _ *http.Request, _ Request) {
 		ContextLength int       `json:"context_length"`
 	}
 	list := []model{}
-	if name, expires := s.sched.status(); name != "" {
-		list = append(list, model{name, name, modelSize, digest(name), modelDetails(), expires, 0, 4096})
+	for _, r := range s.sched.status() {
+		list = append(list, model{r.model, r.model, modelSize, digest(r.model), modelDetails(), r.expires, 0, r.numCtx})
 	}
 	reply(w, http.StatusOK, map[string]any{"models": list})
 }
@@ -91,7 +89,7 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request, _ Request) {
 	switch {
 	case q.Model == "":
 		fail(w, http.StatusBadRequest, "model is required")
-	case !s.has(q.Model):
+	case !s.models.has(q.Model):
 		fail(w, http.StatusNotFound, "model '%s' not found", q.Model)
 	default:
 		type response struct {

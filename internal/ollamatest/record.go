@@ -2,20 +2,22 @@ package ollamatest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 )
 
-// Request is a request that the double was sent.
+// Request is a request that the double was sent. The body of a blob is not kept.
 type Request struct {
 	Method, Path, Host string
 	Header             http.Header
 	Body               []byte
 }
 
-// Stats count what the double has seen. Those about requests are about those for
-// a model: /api/chat, /api/generate, /api/embed and /api/embeddings.
+// Stats count what the double has seen. Those about requests are about those that
+// need a model loaded: chat, generate, embed and the like, on either API.
 type Stats struct {
 	Requests    int // how many there were
 	InFlight    int // how many are not answered yet, queued ones included
@@ -23,6 +25,49 @@ type Stats struct {
 	Admitted    int // how many have their model loaded, and generate or wait for a place
 	Aborted     int // how many clients hung up before they were answered
 	Loads       int // how often a model was loaded
+	Unloads     int // how often a loaded model was put out, for whatever reason
+	Crossings   int // how many came while one for another model was not answered yet
+
+	models map[string]ModelStats
+}
+
+// ModelStats count what concerns one model.
+type ModelStats struct {
+	Requests, InFlight, MaxInFlight, Loads, Unloads int
+}
+
+// Of returns the counts of one model.
+func (s Stats) Of(model string) ModelStats { return s.models[tagged(model)] }
+
+// count changes the counts of one model.
+func (s *Stats) count(model string, change func(*ModelStats)) {
+	m := s.models[model]
+	change(&m)
+	s.models[model] = m
+}
+
+// clone is a copy that does not change any more.
+func (s Stats) clone() Stats {
+	s.models = maps.Clone(s.models)
+	return s
+}
+
+// came counts a request that has come, in all and of its model.
+func (s *Stats) came(model string) {
+	for name, m := range s.models {
+		if name != model && m.InFlight > 0 {
+			s.Crossings++
+			break
+		}
+	}
+	s.Requests++
+	s.InFlight++
+	s.MaxInFlight = max(s.MaxInFlight, s.InFlight)
+	s.count(model, func(m *ModelStats) {
+		m.Requests++
+		m.InFlight++
+		m.MaxInFlight = max(m.MaxInFlight, m.InFlight)
+	})
 }
 
 // recorder keeps what the double has seen, and wakes who waits for it.
@@ -33,7 +78,10 @@ type recorder struct {
 	news  chan struct{} // closed and replaced at every change
 }
 
-func (c *recorder) init() { c.news = make(chan struct{}) }
+func (c *recorder) init() {
+	c.news = make(chan struct{})
+	c.stats.models = map[string]ModelStats{}
+}
 
 // changed changes the counts and wakes who waits.
 func (c *recorder) changed(change func(*Stats)) {
@@ -52,14 +100,14 @@ func (c *recorder) begin(r Request, infer bool, ctx context.Context) func() {
 	if !infer {
 		return func() {}
 	}
-	c.changed(func(s *Stats) {
-		s.Requests++
-		s.InFlight++
-		s.MaxInFlight = max(s.MaxInFlight, s.InFlight)
-	})
+	var body struct{ Model string }
+	_ = json.Unmarshal(r.Body, &body) // a body without a model is answered as such
+	model := tagged(body.Model)
+	c.changed(func(s *Stats) { s.came(model) })
 	return func() {
 		c.changed(func(s *Stats) {
 			s.InFlight--
+			s.count(model, func(m *ModelStats) { m.InFlight-- })
 			if ctx.Err() != nil {
 				s.Aborted++
 			}
@@ -84,7 +132,7 @@ func (s *Server) Requests(path string) []Request {
 func (s *Server) Stats() Stats {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
-	return s.record.stats
+	return s.record.stats.clone()
 }
 
 // Wait waits until the counts are as wanted. The error is the context's, and tells
@@ -92,7 +140,7 @@ func (s *Server) Stats() Stats {
 func (s *Server) Wait(ctx context.Context, wanted func(Stats) bool) error {
 	for {
 		s.record.mu.Lock()
-		stats, news := s.record.stats, s.record.news
+		stats, news := s.record.stats.clone(), s.record.news
 		s.record.mu.Unlock()
 		if wanted(stats) {
 			return nil

@@ -3,6 +3,7 @@ package ollamatest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,44 +13,45 @@ var (
 	errClosed   = errors.New("the server ends")
 )
 
-const standardKeepAlive = 5 * time.Minute
-
-// scheduler holds one loaded model. As in Ollama, a request for it does not pass
-// through the queue; any other waits its turn there, and at its head until nobody
-// uses the loaded model, however long others keep asking for that.
+// scheduler holds the loaded models. As in Ollama, a request for one of them does
+// not pass through the queue, if it has the settings with which the model was
+// loaded. Any other waits its turn there, and at its head until there is room,
+// however long others keep asking for what is loaded.
 type scheduler struct {
 	now     func() time.Time
 	changed func(func(*Stats))
+	most    int // models loaded at once
+	places  int // requests that a model answers at once
+	lingers int // calls of /api/ps that list a model which has been unloaded
 	pending chan *load
-	places  chan struct{} // of the loaded model
-	idle    chan struct{} // has a token when nobody uses it any more
+	idle    chan struct{} // has a token when there may be room
 	closed  chan struct{}
 	wg      sync.WaitGroup
 
-	mu        sync.Mutex
-	loaded    string // "" for none
-	users     int    // requests that hold it, or wait for a place
-	keepAlive time.Duration
-	expires   time.Time // when it is unloaded, if nobody uses it
+	mu     sync.Mutex
+	loaded []*runner
+	gone   []*runner // unloaded, and still listed
 }
 
 // load is a request that waits for its model.
 type load struct {
-	ctx     context.Context
-	model   string
-	takes   time.Duration
-	granted bool // mu of the scheduler guards it
-	ready   chan struct{}
+	ctx    context.Context
+	wants  wanted
+	takes  time.Duration
+	runner *runner // set once there is one; mu of the scheduler guards it
+	ready  chan struct{}
 }
 
-func newScheduler(now func() time.Time, changed func(func(*Stats)), places, maxQueue int) *scheduler {
+func newScheduler(o *Options, now func() time.Time, changed func(func(*Stats))) *scheduler {
+	maxQueue := o.MaxQueue
 	if maxQueue == 0 {
 		maxQueue = 512
 	}
 	s := &scheduler{
 		now: now, changed: changed,
-		pending: make(chan *load, maxQueue), places: make(chan struct{}, places),
-		idle: make(chan struct{}, 1), closed: make(chan struct{}),
+		most: max(o.MaxLoaded, 1), places: max(o.Parallel, 1), lingers: o.Lingers,
+		pending: make(chan *load, maxQueue),
+		idle:    make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	s.wg.Go(s.run)
 	return s
@@ -62,75 +64,93 @@ func (s *scheduler) close() {
 
 // acquire waits for a place of a model, which is loaded if need be; release gives
 // it up. It reports whether the request had to wait for the load.
-func (s *scheduler) acquire(ctx context.Context, model string, takes time.Duration) (loading bool, err error) {
-	if !s.join(model) {
-		l := &load{ctx: ctx, model: model, takes: takes, ready: make(chan struct{})}
+func (s *scheduler) acquire(ctx context.Context, w wanted, takes time.Duration) (r *runner, loading bool, err error) {
+	if r = s.join(w); r == nil {
+		l := &load{ctx: ctx, wants: w, takes: takes, ready: make(chan struct{})}
 		select {
 		case s.pending <- l:
 		default:
-			return false, errMaxQueue
+			return nil, false, errMaxQueue
 		}
 		select {
 		case <-l.ready:
 		case <-ctx.Done():
 			s.withdraw(l)
-			return false, ctx.Err()
+			return nil, false, ctx.Err()
 		case <-s.closed:
-			return false, errClosed
+			return nil, false, errClosed
 		}
-		loading = true
+		r, loading = l.runner, true
 	}
 	select {
-	case s.places <- struct{}{}:
-		return loading, nil
+	case r.places <- struct{}{}:
+		return r, loading, nil
+	case <-r.dead:
+		err = errDeath
 	case <-ctx.Done():
-		s.leave()
-		return false, ctx.Err()
+		err = ctx.Err()
 	case <-s.closed:
-		return false, errClosed
+		return nil, false, errClosed
 	}
+	s.leave(r, nil)
+	return nil, false, err
 }
 
-func (s *scheduler) release(keep *keepAlive) {
+func (s *scheduler) release(r *runner, keep *keepAlive) {
+	<-r.places
+	s.leave(r, keep)
+}
+
+// join uses a loaded model if it is the one.
+func (s *scheduler) join(w wanted) *runner {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.find(w)
+	if r != nil {
+		s.admit(r, 1)
+	}
+	return r
+}
+
+// find is the loaded model that is wanted, as it is wanted, or nil. mu is held.
+func (s *scheduler) find(w wanted) *runner {
+	s.reap()
+	for _, r := range s.loaded {
+		if r.serves(w) {
+			return r
+		}
+	}
+	return nil
+}
+
+// leave takes leave of a model, which then stays as long as keep says, or as was
+// said before.
+func (s *scheduler) leave(r *runner, keep *keepAlive) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if keep != nil {
-		s.keepAlive = keep.Duration
+		r.keepAlive = keep.Duration
 	}
-	s.mu.Unlock()
-	<-s.places
-	s.leave()
+	s.left(r)
 }
 
-// join uses the loaded model if it is the one.
-func (s *scheduler) join(model string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.current() != model {
-		return false
-	}
-	s.admit(1)
-	return true
-}
-
-func (s *scheduler) leave() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.left()
-}
-
-// admit counts users of the loaded model. mu is held.
-func (s *scheduler) admit(n int) {
-	s.users += n
+// admit counts users of a loaded model. mu is held.
+func (s *scheduler) admit(r *runner, n int) {
+	r.users += n
 	s.changed(func(c *Stats) { c.Admitted += n })
 }
 
-// left takes leave of the loaded model. mu is held.
-func (s *scheduler) left() {
-	s.admit(-1)
-	if s.users > 0 {
-		return
+// left is leave with mu held.
+func (s *scheduler) left(r *runner) {
+	s.admit(r, -1)
+	if r.users == 0 {
+		r.expires = s.now().Add(r.keepAlive)
+		s.reap()
+		s.wake()
 	}
-	s.expires = s.now().Add(s.keepAlive)
+}
+
+func (s *scheduler) wake() {
 	select {
 	case s.idle <- struct{}{}:
 	default:
@@ -140,43 +160,9 @@ func (s *scheduler) left() {
 func (s *scheduler) withdraw(l *load) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l.granted {
-		s.left()
+	if l.runner != nil {
+		s.left(l.runner)
 	}
-}
-
-// current is the model that is loaded now. mu is held.
-func (s *scheduler) current() string {
-	if s.users == 0 && !s.now().Before(s.expires) {
-		s.loaded = ""
-	}
-	return s.loaded
-}
-
-// unload unloads a model, once nobody uses it.
-func (s *scheduler) unload(model string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.loaded == model {
-		s.keepAlive, s.expires = 0, s.now()
-	}
-}
-
-// die loses the loaded model, as when its process is killed.
-func (s *scheduler) die() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.loaded = ""
-}
-
-// status is what is loaded, and until when it stays.
-func (s *scheduler) status() (model string, expires time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.users > 0 {
-		return s.current(), s.now().Add(s.keepAlive)
-	}
-	return s.current(), s.expires
 }
 
 func (s *scheduler) run() {
@@ -194,34 +180,48 @@ func (s *scheduler) run() {
 func (s *scheduler) serve(l *load) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.current() != l.model {
-		free := s.users == 0
-		if free {
-			s.loaded = ""
+	for {
+		if r := s.find(l.wants); r != nil {
+			s.admit(r, 1)
+			l.runner = r
+			close(l.ready)
+			return
 		}
+		room := s.makeRoom(l.wants.model)
 		s.mu.Unlock()
-		ok := s.await(l, free)
+		ok := s.await(l, room)
 		s.mu.Lock()
 		if !ok {
 			return
 		}
-		if free {
-			s.loaded, s.keepAlive, s.expires = l.model, standardKeepAlive, s.now().Add(standardKeepAlive)
-			s.changed(func(c *Stats) { c.Loads++ })
+		if room {
+			s.add(l.wants)
 		}
-	}
-	if l.ctx.Err() == nil {
-		s.admit(1)
-		l.granted = true
-		close(l.ready)
 	}
 }
 
-// await waits as long as a load takes, or else until the loaded model may be free.
-// It reports whether the request still wants it.
-func (s *scheduler) await(l *load, free bool) bool {
+// makeRoom unloads what is in the way of a model, if nobody uses it, and reports
+// whether there is room then. mu is held.
+func (s *scheduler) makeRoom(model string) bool {
+	i := slices.IndexFunc(s.loaded, func(r *runner) bool { return r.model == model })
+	if i < 0 && len(s.loaded) < s.most {
+		return true
+	}
+	if i < 0 {
+		i = slices.IndexFunc(s.loaded, func(r *runner) bool { return r.users == 0 })
+	}
+	if i < 0 || s.loaded[i].users > 0 {
+		return false
+	}
+	s.remove(s.loaded[i])
+	return true
+}
+
+// await waits as long as a load takes, or else until there may be room. It reports
+// whether the request still wants it.
+func (s *scheduler) await(l *load, room bool) bool {
 	idle, loaded := s.idle, (<-chan time.Time)(nil)
-	if free {
+	if room {
 		idle, loaded = nil, time.After(l.takes)
 	}
 	select {

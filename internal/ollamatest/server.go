@@ -1,7 +1,8 @@
 // Package ollamatest is a test double of an Ollama server, on loopback. It answers
 // as Ollama 0.24.0 was seen to answer: statuses, headers, error texts, streams, the
 // queue for a model that is not loaded, and the ways in which a stream ends without
-// an end. Its models say what they were told, word by word.
+// an end. Its models say what they were told, word by word, and the same question
+// gets the same answer: identifiers and counts follow from it.
 package ollamatest
 
 import (
@@ -13,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +38,12 @@ type Options struct {
 	// Parallel is how many requests the loaded model answers at once. If Parallel
 	// is 0, 1 is used.
 	Parallel int
+	// MaxLoaded is how many models are kept loaded at once. If MaxLoaded is 0, 1 is
+	// used.
+	MaxLoaded int
+	// Lingers is how many calls of /api/ps still list a model that was unloaded
+	// because its keep_alive was over, unless another is loaded before.
+	Lingers int
 	// Now tells the time. If Now is nil, time.Now is used.
 	Now func() time.Time
 	// Addr is the loopback address to listen on. If Addr is empty, 127.0.0.1:0 is
@@ -45,11 +53,13 @@ type Options struct {
 
 // Server is a running double. Its methods are safe for concurrent use.
 type Server struct {
-	models map[string]Behavior
+	models catalog
+	blobs  blobs
 	hook   func(Request, *Behavior)
 	now    func() time.Time
 	record recorder
 	sched  *scheduler
+	wedge  wedge
 	http   *httptest.Server
 	closed chan struct{} // closed by Close
 	close  sync.Once
@@ -72,7 +82,6 @@ func Start(o *Options) (*Server, error) {
 		o = &Options{}
 	}
 	s := &Server{
-		models: map[string]Behavior{},
 		hook:   o.Hook,
 		now:    o.Now,
 		closed: make(chan struct{}),
@@ -80,12 +89,7 @@ func Start(o *Options) (*Server, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	for name, b := range o.Models {
-		s.models[tagged(name)] = b
-	}
-	if len(s.models) == 0 {
-		s.models[tagged("llama3")] = Behavior{}
-	}
+	s.models.init(o.Models)
 	addr := o.Addr
 	if addr == "" {
 		addr = "127.0.0.1:0"
@@ -95,7 +99,7 @@ func Start(o *Options) (*Server, error) {
 		return nil, fmt.Errorf("ollamatest: %w", err)
 	}
 	s.record.init()
-	s.sched = newScheduler(s.now, s.record.changed, max(o.Parallel, 1), o.MaxQueue)
+	s.sched = newScheduler(o, s.now, s.record.changed)
 	s.http = httptest.NewUnstartedServer(s)
 	s.http.Listener.Close() // the one it made for itself
 	s.http.Listener = l
@@ -117,81 +121,32 @@ func (s *Server) Close() {
 	})
 }
 
-// tagged is the full name of a model.
-func tagged(name string) string {
-	if name == "" || strings.Contains(name, ":") {
-		return name
-	}
-	return name + ":latest"
-}
-
-// endpoint is one path of the API.
-type endpoint struct {
-	method string
-	infer  bool // keeps a model busy
-	serve  func(*Server, http.ResponseWriter, *http.Request, Request)
-}
-
-func find(path string) (endpoint, bool) {
-	switch path {
-	case "/api/chat":
-		return endpoint{http.MethodPost, true, (*Server).chat}, true
-	case "/api/generate":
-		return endpoint{http.MethodPost, true, (*Server).generate}, true
-	case "/api/embed":
-		return endpoint{http.MethodPost, true, (*Server).embed}, true
-	case "/api/embeddings":
-		return endpoint{http.MethodPost, true, (*Server).embeddings}, true
-	case "/api/show":
-		return endpoint{http.MethodPost, false, (*Server).show}, true
-	case "/api/tags":
-		return endpoint{http.MethodGet, false, (*Server).tags}, true
-	case "/api/ps":
-		return endpoint{http.MethodGet, false, (*Server).ps}, true
-	case "/api/version":
-		return endpoint{http.MethodGet, false, (*Server).version}, true
-	case "/":
-		return endpoint{http.MethodGet, false, (*Server).root}, true
-	}
-	return endpoint{}, false
-}
-
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// Read first: only then does net/http notice that the client hangs up.
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	req := Request{Method: r.Method, Path: r.URL.Path, Host: r.Host, Header: r.Header.Clone(), Body: body}
 	e, known := find(r.URL.Path)
-	defer s.record.begin(req, e.infer, r.Context())()
+	req := Request{Method: r.Method, Path: r.URL.Path, Host: r.Host, Header: r.Header.Clone()}
+	served := known && slices.Contains(e.methods, r.Method) && !foreign(r.Host) && !foreignOrigin(r.Header.Get("Origin"))
+	if served && !e.unread {
+		// Read first: only then does net/http notice that the client hangs up.
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		req.Body = body
+	}
+	defer s.record.begin(req, served && e.infer, r.Context())()
 	switch {
+	case served:
+		e.serve(s, w, r, req)
 	case foreign(r.Host) || foreignOrigin(r.Header.Get("Origin")):
 		w.WriteHeader(http.StatusForbidden)
 	case !known:
 		plain(w, http.StatusNotFound, "404 page not found")
-	case r.Method != e.method && (r.Method != http.MethodHead || e.method != http.MethodGet):
-		w.Header().Set("Allow", e.method)
-		plain(w, http.StatusMethodNotAllowed, "405 method not allowed")
 	default:
-		e.serve(s, w, r, req)
+		w.Header().Set("Allow", strings.Join(e.methods, ", "))
+		plain(w, http.StatusMethodNotAllowed, "405 method not allowed")
 	}
-}
-
-// foreign reports whether a Host header names another machine.
-func foreign(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return host != "localhost" && (ip == nil || !ip.IsLoopback())
-}
-
-func foreignOrigin(origin string) bool {
-	_, host, ok := strings.Cut(origin, "://")
-	return ok && foreign(host)
 }
 
 func plain(w http.ResponseWriter, status int, text string) {
