@@ -21,6 +21,8 @@ var arrows = map[string][]string{
 	"webhook":                   {},
 	"webhook/webhooktest":       {"webhook"},
 	"internal/strictjson":       {},
+	"internal/clients":          {"internal/need", "internal/ollamatest"},
+	"internal/need":             {},
 	"internal/ollamatest":       {},
 	"internal/receivers":        {},
 	"internal/transcript":       {},

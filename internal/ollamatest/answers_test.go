@@ -3,6 +3,7 @@ package ollamatest_test
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,8 @@ func TestErrors(t *testing.T) {
 		{"no model, generate", "/api/generate", `{}`, 404, `{"error":"model '' not found"}`},
 		{"no model, embed", "/api/embed", `{}`, 404, `{"error":"model '' not found"}`},
 		{"wrong option", "/api/generate", `{"model":"llama3","prompt":"a","options":{"num_ctx":"many"}}`, 500, `{"error":"option \"num_ctx\" must be of type integer"}`},
+		{"wrong option of another kind", "/api/chat", `{"model":"llama3","messages":[{"role":"user","content":"a"}],"options":{"use_mmap":1}}`, 500, `{"error":"option \"use_mmap\" must be of type boolean"}`},
+		{"unknown model, embeddings", "/api/embeddings", `{"model":"x"}`, 404, `{"error":"model \"x\" not found, try pulling it first"}`},
 		{"keep_alive without a unit", "/api/chat", `{"model":"llama3","keep_alive":"300"}`, 400, `{"error":"time: missing unit in duration \"300\""}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -46,6 +49,26 @@ func TestErrors(t *testing.T) {
 	require.Zero(t, s.Stats().Loads)
 }
 
+func TestFormatAndLength(t *testing.T) {
+	s := ollamatest.New(t, nil)
+	for _, c := range []struct {
+		name, more string
+		status     int
+		want       string
+	}{
+		{"bad format", `"format":"xml"`, 500, `{"error":"invalid format: \"\\\"xml\\\"\"; expected \"json\" or a valid JSON Schema object"}`},
+		{"JSON", `"format":"json"`, 200, `"response":"a b c"`},
+		{"longer than the context", `"options":{"num_ctx":2}`, 200, `"response":"b c"`},
+		{"longer than the context, not to be cut", `"truncate":false,"options":{"num_ctx":2}`, 400, `{"error":"the input length exceeds the context length"}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := post(t, s, "/api/generate", `{"model":"llama3","stream":false,"prompt":"a b c",`+c.more+`}`)
+			require.Equal(t, c.status, a.status)
+			require.Contains(t, a.body, c.want)
+		})
+	}
+}
+
 func TestPlainErrors(t *testing.T) {
 	s := ollamatest.New(t, nil)
 	for _, c := range []struct {
@@ -55,6 +78,10 @@ func TestPlainErrors(t *testing.T) {
 	}{
 		{"unknown path", "GET", "/api/nothing", 404, "404 page not found", ""},
 		{"GET of chat", "GET", "/api/chat", 405, "405 method not allowed", "POST"},
+		{"HEAD of ps", "HEAD", "/api/ps", 405, "", "GET"},
+		{"GET of delete", "GET", "/api/delete", 405, "405 method not allowed", "DELETE"},
+		{"PUT of a blob", "PUT", "/api/blobs/x", 405, "405 method not allowed", "HEAD, POST"},
+		{"unknown path below", "POST", "/api/chat/x", 404, "404 page not found", ""},
 		{"POST of tags", "POST", "/api/tags", 405, "405 method not allowed", "HEAD, GET"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -76,6 +103,14 @@ func TestForeignHostOrOrigin(t *testing.T) {
 	require.Empty(t, a.body)
 	require.Equal(t, 403, send(t, request(t, s, "GET", "/api/version", "", "Origin", "https://example.com")).status)
 	require.Equal(t, 200, send(t, request(t, s, "GET", "/api/version", "", "Origin", "http://localhost:3000")).status)
+}
+
+func TestLargeHeaders(t *testing.T) {
+	s := ollamatest.New(t, nil)
+	a := send(t, request(t, s, "GET", "/api/version", "", "X-Large", strings.Repeat("a", 1<<20+8<<10)))
+	require.Equal(t, 431, a.status)
+	require.Contains(t, a.header.Get("Content-Type"), "text/plain")
+	require.Equal(t, 200, send(t, request(t, s, "GET", "/api/version", "", "Authorization", "Bearer x")).status, "ignored")
 }
 
 func TestStream(t *testing.T) {

@@ -152,6 +152,7 @@ func (f *messagesForm) answer(native []byte) []byte {
 	}
 	return line(wholeMessage{
 		"msg_" + f.id, "message", "assistant", c.Model, blocks,
-		stopReason(c.DoneReason, len(calls) > 0), messageUsage{c.PromptEvalCount, c.EvalCount},
+		stopReason(c.DoneReason, len(calls) > 0),
+		messageUsage{c.PromptEvalCount, c.EvalCount},
 	})
 }

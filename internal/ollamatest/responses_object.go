@@ -90,7 +90,8 @@ func (f *responsesForm) response(status string, output []responseItem, usage *re
 func (f *responsesForm) usage(c chatResponse) *responsesUsage {
 	return &responsesUsage{
 		c.PromptEvalCount, c.EvalCount, c.PromptEvalCount + c.EvalCount,
-		object{"cached_tokens": 0}, object{"reasoning_tokens": 0},
+		object{"cached_tokens": 0},
+		object{"reasoning_tokens": 0},
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/foreman-go/foreman/internal/need"
 	"github.com/foreman-go/foreman/webhook"
 	"github.com/foreman-go/foreman/webhook/webhooktest"
 )
@@ -44,8 +45,7 @@ func TestDocumentedPrograms(t *testing.T) {
 		p.refuses(t, false)
 	})
 	t.Run("python", func(t *testing.T) {
-		_, err := exec.LookPath("python3")
-		needs(t, err, "install python3, 3.9 or later, to have deliveries verified by Python")
+		need.Program(t, "python3", "install python3, 3.9 or later, to have deliveries verified by Python")
 		script := filepath.Join(t.TempDir(), "receiver.py")
 		require.NoError(t, os.WriteFile(script, []byte(programs[2]), 0o600))
 		p := start(t, "", "python3", script)

@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -121,16 +120,4 @@ func message(t *testing.T, url string) webhook.Message {
 	}.MarshalJSON()
 	require.NoError(t, err)
 	return webhook.Message{URL: url, ID: "01M85PGTP08PXFYBRQN7C8XPP7-3", Body: body, Attempt: 1}
-}
-
-// needs skips a test for which something is missing here, but not in CI.
-func needs(t *testing.T, err error, advice string) {
-	t.Helper()
-	switch {
-	case err == nil:
-	case os.Getenv("CI") == "true":
-		t.Fatalf("%s: %v", advice, err)
-	default:
-		t.Skipf("%s: %v", advice, err)
-	}
 }

@@ -9,17 +9,15 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/foreman-go/foreman/internal/need"
 )
 
 const npm = "testdata/npm"
 
 func needsNode(t *testing.T) {
 	t.Helper()
-	const advice = "install node 18 or later, and run npm ci in internal/receivers/" + npm + ", to have deliveries verified by the libraries for Node"
-	_, err := exec.LookPath("node")
-	needs(t, err, advice)
-	_, err = os.Stat(npm + "/node_modules/standardwebhooks")
-	needs(t, err, advice)
+	need.Node(t, npm, "to have deliveries verified by the libraries for Node")
 }
 
 func TestNodeLibraries(t *testing.T) {
