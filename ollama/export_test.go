@@ -27,3 +27,6 @@ func NewCall(input []byte, model string) (path string, body []byte, err error) {
 func ReadStream(r io.Reader, most int64, tell func(string)) (json.RawMessage, error) {
 	return readStream(r, most, tell)
 }
+
+// LaneAgain is for the tests of the names of lanes: one that is read, and written again.
+func LaneAgain(name string) string { return parseLane(name).String() }
