@@ -97,9 +97,7 @@ func Example() {
 	defer f.Close()
 	go func() { _ = f.Run(context.Background()) }()
 
-	mux := http.NewServeMux()
-	mux.Handle("/api/", backend.Handler(f)) // for clients of Ollama
-	front := httptest.NewServer(mux)
+	front := httptest.NewServer(ollama.Handler(f, nil)) // for clients of Ollama
 	defer front.Close()
 
 	// A job: nobody has to wait for it, though this program does.

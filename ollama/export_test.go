@@ -19,7 +19,7 @@ func ParseURL(s string) (string, error) {
 
 // NewCall is for the tests of what an input becomes.
 func NewCall(input []byte, model string) (path string, body []byte, err error) {
-	c, err := newCall(input, model)
+	c, err := newCall(input, model, OllamaAPI)
 	if err != nil {
 		return "", nil, err
 	}

@@ -42,6 +42,7 @@ type setUp struct {
 	model   *ollamatest.Options
 	backend *ollama.Options
 	foreman *foreman.Options
+	handler *ollama.HandlerOptions
 }
 
 func newRig(tb testing.TB, s setUp) *rig {
@@ -56,7 +57,7 @@ func newRig(tb testing.TB, s setUp) *rig {
 	s.backend.URL = r.model.URL()
 	b := newBackend(tb, s.backend)
 	r.f, r.stop = newForeman(tb, b, s.foreman)
-	r.front = httptest.NewServer(b.Handler(r.f))
+	r.front = httptest.NewServer(ollama.Handler(r.f, s.handler))
 	tb.Cleanup(r.front.Close)
 	return r
 }

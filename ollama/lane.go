@@ -28,9 +28,14 @@ var loadOptions = []string{"main_gpu", "num_batch", "num_ctx", "num_gpu", "num_t
 // Bodies for /v1 have no such options. The lane of an input that cannot be read is the
 // model.
 //
+// The lane of a server of OpenAI's API is the model as it is written.
+//
 // Lane depends on the model and the input alone. It reads the input once, without
 // looking into what it passes over.
 func (b *Backend) Lane(s *foreman.Spec) string {
+	if b.api == OpenAIAPI {
+		return s.Model
+	}
 	return lane{modelName(s.Model), optionsOf(s.Input)}.String()
 }
 

@@ -15,8 +15,6 @@ import (
 
 var _ foreman.Loader = (*Backend)(nil)
 
-const psPath = "/api/ps"
-
 // The pauses between looks at whether a model has been unloaded, and how long that may
 // take before the next one is loaded all the same.
 const (
@@ -37,7 +35,12 @@ var errLoadTimeout = errors.New("the model was not loaded in time")
 // to, or has not loaded the model within [Options.LoadTimeout], is
 // [foreman.Unavailable]. When ctx ends the request is canceled, which makes Ollama give
 // up the load, and Load returns the cause at once.
+//
+// A server of OpenAI's API loads its models itself: Load does nothing.
 func (b *Backend) Load(ctx context.Context, name string, keep []string) error {
+	if b.api == OpenAIAPI {
+		return nil
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, b.loadTimeout, errLoadTimeout)
 	defer cancel()
 	h := b.held.begin(parseLane(name))
@@ -140,8 +143,12 @@ func (b *Backend) gone(ctx context.Context, models []string) error {
 
 // Loaded lists the lanes of the models that Ollama has loaded. It does not say with what
 // options they are: these lanes have none. A model that was loaded with some is
-// loaded anew when its turn comes, by Ollama itself.
+// loaded anew when its turn comes, by Ollama itself. Of a server of OpenAI's API nothing
+// is known.
 func (b *Backend) Loaded(ctx context.Context) ([]string, error) {
+	if b.api == OpenAIAPI {
+		return nil, nil
+	}
 	models, err := b.loaded(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ollama: what is loaded: %w", err)

@@ -21,7 +21,7 @@ type witness struct {
 // RoundTrip sends a request.
 func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := w.next.RoundTrip(r)
-	if !generates(r) {
+	if r.Method != http.MethodPost || routeOf(strings.TrimPrefix(r.URL.Path, w.b.url.Path)).kind != generation {
 		return resp, err
 	}
 	switch {
@@ -33,22 +33,6 @@ func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
 		w.b.suspect(modelIn(r))
 	}
 	return resp, err
-}
-
-// generates reports whether a request is for something that a model has to do.
-func generates(r *http.Request) bool {
-	if r.Method != http.MethodPost {
-		return false
-	}
-	for _, path := range []string{
-		chatPath, generatePath, embedPath, "/api/embeddings",
-		"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages",
-	} {
-		if strings.HasSuffix(r.URL.Path, path) {
-			return true
-		}
-	}
-	return false
 }
 
 // modelIn is the model that a request has asked for, if its body can still be read.
