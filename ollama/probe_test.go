@@ -3,6 +3,7 @@ package ollama_test
 import (
 	"context"
 	"encoding/json"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -141,15 +142,32 @@ func TestProbe(t *testing.T) {
 
 // What is generated for anybody shows that the server does not hang.
 func TestAnswersAreProofOfLife(t *testing.T) {
-	s := ollamatest.New(t, ofOllama(ollamatest.Options{}, "m"))
-	b := newBackend(t, &ollama.Options{URL: s.URL()})
-	s.Wedge(true)
-	timesOut(t, b, `{"prompt":"a"}`, 50*time.Millisecond)
-	s.Wedge(false)
-	f, _ := newForeman(t, foreman.BackendFunc(b.Run), nil)
-	require.Equal(t, foreman.Done, await(t, f, submit(t, f, "m", `{"prompt":"a"}`)).State)
-	require.NoError(t, b.Check(limited(t)))
-	require.Empty(t, told(s, "/api/generate"), "there was no need to probe")
+	for _, c := range []struct {
+		name string
+		ask  func(t *testing.T, f *foreman.Foreman)
+	}{
+		{"for a job", func(t *testing.T, f *foreman.Foreman) {
+			require.Equal(t, foreman.Done, await(t, f, submit(t, f, "m", `{"prompt":"a"}`)).State)
+		}},
+		{"for a caller", func(t *testing.T, f *foreman.Foreman) {
+			front := httptest.NewServer(ollama.Handler(f, nil))
+			defer front.Close()
+			require.Equal(t, 200, call(limited(t), "POST", front.URL+"/v1/chat/completions", chat("m", "a")).status)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := ollamatest.New(t, ofOllama(ollamatest.Options{}, "m"))
+			b := newBackend(t, &ollama.Options{URL: s.URL()})
+			f, _ := newForeman(t, b, nil)
+			require.Equal(t, foreman.Done, await(t, f, submit(t, f, "m", `{"prompt":"a"}`)).State)
+			s.Wedge(true)
+			timesOut(t, b, `{"prompt":"a"}`, 50*time.Millisecond)
+			s.Wedge(false)
+			c.ask(t, f)
+			require.NoError(t, b.Check(limited(t)))
+			require.Equal(t, []string{`{"model":"m"}`}, told(s, "/api/generate"), "the load, and no probe")
+		})
+	}
 }
 
 // An answer that has begun has shown that the server generates; so has one that goes on.
