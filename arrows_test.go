@@ -13,20 +13,21 @@ const module = "github.com/foreman-go/foreman"
 
 // What each room may import of ours. Tests may import what they like.
 var arrows = map[string][]string{
-	".":                         {"store", "store/bolt", "artifact", "webhook", "internal/strictjson"},
+	".":                         {"store", "store/bolt", "artifact", "webhook", "internal/prefer", "internal/strictjson"},
 	"store":                     {},
 	"store/bolt":                {"store"},
 	"store/storetest":           {"store"},
 	"artifact":                  {},
 	"webhook":                   {},
 	"webhook/webhooktest":       {"webhook"},
+	"internal/prefer":           {},
 	"internal/strictjson":       {},
 	"internal/clients":          {"internal/need", "internal/ollamatest"},
 	"internal/need":             {},
 	"internal/ollamatest":       {},
 	"internal/receivers":        {},
 	"internal/transcript":       {},
-	"ollama":                    {"."},
+	"ollama":                    {".", "internal/prefer"},
 	"command":                   {".", "artifact"},
 	"cmd/foremand":              {"cmd/foremand/internal/..."},
 	"cmd/foremand/internal/...": {".", "store", "webhook", "ollama", "cmd/foremand/internal/..."},

@@ -20,8 +20,9 @@ func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// callerFrom returns the caller of a request; without one, an admin without a name.
-func callerFrom(ctx context.Context) Caller {
+// CallerFrom returns the caller that [WithCaller] has put into a context; without one, an
+// admin without a name.
+func CallerFrom(ctx context.Context) Caller {
 	if c, ok := ctx.Value(callerKey{}).(Caller); ok {
 		return c
 	}

@@ -66,7 +66,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, errNoPath)
 		return
 	}
-	if c := callerFrom(r.Context()); !c.Admin && c.Owner == "" {
+	if c := CallerFrom(r.Context()); !c.Admin && c.Owner == "" {
 		h.fail(w, r, errors.New("WithCaller was given a caller who is no admin and has no owner"))
 		return
 	}

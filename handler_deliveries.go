@@ -50,7 +50,7 @@ type viewer struct {
 }
 
 func (h *handler) viewer(r *http.Request, owner string) viewer {
-	c := callerFrom(r.Context())
+	c := CallerFrom(r.Context())
 	return viewer{owner: c.Owner == owner, admin: c.Admin, public: h.isPublic}
 }
 

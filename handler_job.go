@@ -25,7 +25,7 @@ func (h *handler) found(r *http.Request) (entry, error) {
 		return entry{}, err
 	}
 	e, err := h.f.entry(r.Context(), id)
-	if err == nil && !callerFrom(r.Context()).sees(e.Spec.Owner) {
+	if err == nil && !CallerFrom(r.Context()).sees(e.Spec.Owner) {
 		return entry{}, ErrNotFound
 	}
 	return e, err
@@ -34,7 +34,7 @@ func (h *handler) found(r *http.Request) (entry, error) {
 // owned is the id in the path, if the caller may change the job. It reads the job
 // only if that takes it: whose a job is never changes.
 func (h *handler) owned(r *http.Request) (ulid.ULID, error) {
-	if callerFrom(r.Context()).Admin {
+	if CallerFrom(r.Context()).Admin {
 		return jobID(r)
 	}
 	e, err := h.found(r)
@@ -50,7 +50,7 @@ func (h *handler) status(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !callerFrom(r.Context()).sees(j.Spec.Owner) {
+	if !CallerFrom(r.Context()).sees(j.Spec.Owner) {
 		return ErrNotFound
 	}
 	if j, err = h.hold(w, r, j); err != nil {

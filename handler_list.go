@@ -28,7 +28,7 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if c := callerFrom(r.Context()); !c.Admin {
+	if c := CallerFrom(r.Context()); !c.Admin {
 		q.Owner = c.Owner
 	}
 	base := h.base(r)
@@ -78,7 +78,7 @@ func (h *handler) feed(w http.ResponseWriter, r *http.Request) error {
 	if q.Limit, err = limit(values); err != nil {
 		return err
 	}
-	if c := callerFrom(r.Context()); !c.Admin {
+	if c := CallerFrom(r.Context()); !c.Admin {
 		q.Owner = c.Owner
 	}
 	out := struct {

@@ -67,7 +67,7 @@ func (h *handler) resume(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *handler) setPaused(w http.ResponseWriter, r *http.Request, set func(context.Context, ...string) error) error {
-	if !callerFrom(r.Context()).Admin {
+	if !CallerFrom(r.Context()).Admin {
 		return explain(ErrForbidden, "only an admin may pause and resume the queue")
 	}
 	body, err := h.readBody(w, r)
@@ -114,7 +114,7 @@ func (h *handler) sendQueue(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return sendJSON(w, http.StatusOK, queueAsJSON(q, callerFrom(r.Context()), h.f.now()))
+	return sendJSON(w, http.StatusOK, queueAsJSON(q, CallerFrom(r.Context()), h.f.now()))
 }
 
 // queueAsJSON gives the queue the form that it has in answers. Whose jobs run is told

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+
+	"github.com/foreman-go/foreman/internal/prefer"
 )
 
 // bodyRoom is what a body can be longer than the input in it.
@@ -27,7 +29,7 @@ func (h *handler) submit(w http.ResponseWriter, r *http.Request) error {
 		sum := sha256.Sum256(body)
 		spec.fingerprint = sum[:]
 	}
-	spec.Owner = callerFrom(r.Context()).Owner
+	spec.Owner = CallerFrom(r.Context()).Owner
 	spec.BaseURL = or(h.f.o.BaseURL, h.base(r))
 	accepted, replayed, err := h.f.submit(r.Context(), spec)
 	if err != nil {
@@ -77,7 +79,7 @@ func idempotencyKey(h http.Header) (string, error) {
 	if len(lines) == 0 {
 		return "", nil
 	}
-	key := unquote(lines[0])
+	key := prefer.Unquote(lines[0])
 	unprintable := func(r rune) bool { return r < ' ' || r > '~' }
 	if len(lines) > 1 || key == "" || len(key) > maxKey || strings.ContainsFunc(key, unprintable) {
 		return "", explain(ErrMalformed, "send one Idempotency-Key, of 1 to %d printable ASCII characters", maxKey)

@@ -7,7 +7,12 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/internal/prefer"
 )
+
+// maxHold is the longest that a request can ask to be held with Prefer: wait=N.
+const maxHold = 60 * time.Second
 
 // writeWait is how long a caller may take to receive what is written at once.
 const writeWait = 30 * time.Second
@@ -15,7 +20,7 @@ const writeWait = 30 * time.Second
 // hold waits until a job has ended, as long as the caller prefers, and returns it as
 // it is then. When too many wait already, it does not.
 func (h *handler) hold(w http.ResponseWriter, r *http.Request, j *Job) (*Job, error) {
-	d := preferredWait(r.Header)
+	d := prefer.Wait(r.Header, maxHold)
 	if d == 0 || !j.State.Terminal() && h.f.hub.full() {
 		return j, nil
 	}

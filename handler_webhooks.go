@@ -32,7 +32,7 @@ func (h *handler) checkWebhook(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	caller := callerFrom(r.Context())
+	caller := CallerFrom(r.Context())
 	v := h.viewer(r, caller.Owner) // whoever names the URL is shown what it answers
 	c, err := h.f.checkWebhook(r.Context(), url, caller.Owner)
 	if err != nil {

@@ -81,6 +81,16 @@ func newPools(b Backend, o *Options) ([]*pool, error) {
 	return out, nil
 }
 
+// Pools are the parts of the backend: those that it was given, with the defaults filled
+// in, or the one that a backend alone is, of the name default.
+func (f *Foreman) Pools() Pools {
+	out := make(Pools, len(f.pools))
+	for i, p := range f.pools {
+		out[i] = p.Pool
+	}
+	return out
+}
+
 // poolOf is the first pool that serves a model, or nil.
 func (f *Foreman) poolOf(model string) *pool {
 	for _, p := range f.pools {

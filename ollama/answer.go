@@ -154,11 +154,14 @@ func readWhole(r io.Reader, most int64, path string, tell func(text string)) (js
 	if int64(len(b)) > most {
 		return nil, tooLong("the answer has more than %d bytes", most)
 	}
+	if onV1(path) {
+		return b, readWholeV1(b, path, tell)
+	}
 	l, err := parseLine(b)
 	if err != nil {
 		return nil, err
 	}
-	if path != embedPath && !l.Done {
+	if path != embedPath && path != embeddingsPath && !l.Done {
 		return nil, noEnd()
 	}
 	if text := l.text(); text != "" {

@@ -1,12 +1,13 @@
 package ollama
 
 import (
-	"context"
+	"cmp"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
+	"net/http/httputil"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/foreman-go/foreman"
@@ -20,11 +21,15 @@ type Options struct {
 	// stands for every interface, such as 0.0.0.0, is reached on loopback. If URL is
 	// empty, http://127.0.0.1:11434 is used.
 	URL string
+	// API is what the server speaks. If API is empty, [OllamaAPI] is used.
+	API API
 	// Transport sends the requests. It should set no limit on the time until the
-	// headers come, since Ollama sends them with the first token, and use each
-	// connection once: a request that fails because an idle connection was gone
-	// cannot be told from one that killed the server. If Transport is nil, one is
-	// used that does so, and takes no proxy from the environment.
+	// headers come, since Ollama sends them with the first token. For jobs it should use
+	// each connection once: an attempt that fails because an idle connection was gone
+	// cannot be told from one that killed the server. If Transport is nil, two are
+	// used: one for jobs that does so, and one for callers that keeps up to 64
+	// connections for 30 seconds, as clients of a model server do. Neither takes a proxy
+	// from the environment.
 	Transport http.RoundTripper
 	// Logger gets what nobody else is told. Payloads are never logged. If Logger is
 	// nil, slog.Default() is used.
@@ -33,33 +38,40 @@ type Options struct {
 	// MaxAnswer bounds the answer to a job in bytes, as Ollama sends it; it is kept
 	// in memory until it is whole. If MaxAnswer is 0, 64 MiB is used.
 	MaxAnswer int64
-	// MaxBody bounds the request body of a caller who waits; it is kept in memory
-	// until its turn has come. If MaxBody is 0, 64 MiB is used.
-	MaxBody int64
-	// WriteTimeout is how long a caller who waits can take nothing of what is sent
-	// before the connection is cut, so that it cannot keep a slot for ever. If
-	// WriteTimeout is 0, 30 seconds is used.
-	WriteTimeout time.Duration
+
+	// LoadTimeout bounds one load of a model, with the unloads before it. If
+	// LoadTimeout is 0, ten minutes is used.
+	LoadTimeout time.Duration
+	// KeepAlive is how long Ollama keeps a model that nobody asks for, from when
+	// Foreman has had it loaded; negative for ever. What a request says itself counts
+	// from then on. If KeepAlive is 0, it is up to Ollama (OLLAMA_KEEP_ALIVE there).
+	KeepAlive time.Duration
 }
 
-// Backend is an Ollama server as a [foreman.Backend] and [foreman.Checker]. It is
-// safe for concurrent use, and starts no goroutines of its own.
+// Backend is an Ollama server as a [foreman.Backend] that is also a [foreman.Laner], a
+// [foreman.Loader] and a [foreman.Checker]. It is safe for concurrent use, and starts no
+// goroutines of its own but those that net/http has for each connection.
 type Backend struct {
-	url          *url.URL
-	transport    http.RoundTripper
-	log          *slog.Logger
-	maxAnswer    int64
-	maxBody      int64
-	writeTimeout time.Duration
+	url         *url.URL
+	api         API
+	transport   http.RoundTripper // for jobs
+	callers     http.RoundTripper // for those who wait
+	plain       http.RoundTripper // for what Foreman asks itself
+	proxies     [forms]*httputil.ReverseProxy
+	log         *slog.Logger
+	maxAnswer   int64
+	loadTimeout time.Duration
+	keepAlive   time.Duration
+
+	held    held
+	silent  atomic.Pointer[string] // the model that said nothing, while the server is suspect
+	probing chan struct{}          // holds a token while the server is being probed
 }
 
-var (
-	_ foreman.Backend = (*Backend)(nil)
-	_ foreman.Checker = (*Backend)(nil)
-)
+var _ foreman.Backend = (*Backend)(nil)
 
 // New makes a Backend. It connects to nothing. The error says what is wrong with the
-// URL.
+// URL or the API.
 func New(o *Options) (*Backend, error) {
 	if o == nil {
 		o = &Options{}
@@ -69,59 +81,27 @@ func New(o *Options) (*Backend, error) {
 		return nil, fmt.Errorf("ollama: %w", err)
 	}
 	b := &Backend{
-		url: u, transport: o.Transport, log: o.Logger,
-		maxAnswer: o.MaxAnswer, maxBody: o.MaxBody, writeTimeout: o.WriteTimeout,
+		api: cmp.Or(o.API, OllamaAPI), plain: o.Transport, callers: o.Transport, log: o.Logger,
+		maxAnswer: o.MaxAnswer, loadTimeout: o.LoadTimeout, keepAlive: o.KeepAlive,
+		held: held{of: map[string]*holding{}}, probing: make(chan struct{}, 1),
 	}
-	if b.transport == nil {
-		b.transport = newTransport()
+	if b.api != OllamaAPI && b.api != OpenAIAPI {
+		return nil, fmt.Errorf("ollama: the API must be %q or %q", OllamaAPI, OpenAIAPI)
 	}
+	b.url = b.api.base(u)
+	if b.plain == nil {
+		b.plain, b.callers = newTransport(false), newTransport(true)
+	}
+	b.transport, b.callers = &witness{b, b.plain}, &witness{b, b.callers}
 	if b.log == nil {
 		b.log = slog.Default()
 	}
 	if b.maxAnswer <= 0 {
 		b.maxAnswer = 64 << 20
 	}
-	if b.maxBody <= 0 {
-		b.maxBody = 64 << 20
+	if b.loadTimeout <= 0 {
+		b.loadTimeout = 10 * time.Minute
 	}
-	if b.writeTimeout <= 0 {
-		b.writeTimeout = 30 * time.Second
-	}
+	b.proxies = b.newProxies()
 	return b, nil
-}
-
-func newTransport() *http.Transport {
-	return &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSHandshakeTimeout: 10 * time.Second,
-		DisableKeepAlives:   true,
-		DisableCompression:  true, // what was sent is to be passed on as it is
-	}
-}
-
-const checkTimeout = 5 * time.Second
-
-// Check asks the server for its version. It returns nil if that is answered within
-// five seconds, and otherwise an error that says what to look at.
-func (b *Backend) Check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url.JoinPath("/api/version").String(), http.NoBody)
-	if err != nil {
-		return fmt.Errorf("ollama: %w", err)
-	}
-	r.Header.Set("User-Agent", userAgent)
-	resp, err := b.transport.RoundTrip(r)
-	if err != nil {
-		return b.unreachable(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("ollama: %s answers GET /api/version with %s: is it an Ollama server?", b.url, resp.Status)
-	}
-	return nil
-}
-
-func (b *Backend) unreachable(err error) error {
-	return fmt.Errorf("ollama: cannot reach the model server at %s: is it running? %w", b.url, err)
 }

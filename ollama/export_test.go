@@ -5,6 +5,9 @@ import (
 	"io"
 )
 
+// OwnAgent is the User-Agent of requests of Foreman's own.
+const OwnAgent = ownAgent
+
 // ParseURL is for the tests of the forms of OLLAMA_HOST.
 func ParseURL(s string) (string, error) {
 	u, err := parseURL(s)
@@ -16,7 +19,7 @@ func ParseURL(s string) (string, error) {
 
 // NewCall is for the tests of what an input becomes.
 func NewCall(input []byte, model string) (path string, body []byte, err error) {
-	c, err := newCall(input, model)
+	c, err := newCall(input, model, OllamaAPI)
 	if err != nil {
 		return "", nil, err
 	}
@@ -27,3 +30,6 @@ func NewCall(input []byte, model string) (path string, body []byte, err error) {
 func ReadStream(r io.Reader, most int64, tell func(string)) (json.RawMessage, error) {
 	return readStream(r, most, tell)
 }
+
+// LaneAgain is for the tests of the names of lanes: one that is read, and written again.
+func LaneAgain(name string) string { return parseLane(name).String() }

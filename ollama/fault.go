@@ -47,6 +47,8 @@ func refused(resp *http.Response) error {
 	switch code := resp.StatusCode; {
 	case code >= 500:
 		return foreman.RetryAfter(err, retryAfter(resp.Header.Get("Retry-After")))
+	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests:
+		return foreman.RetryAfter(err, retryAfter(resp.Header.Get("Retry-After")))
 	case code >= 400:
 		return foreman.Permanent(err)
 	}
@@ -55,14 +57,31 @@ func refused(resp *http.Response) error {
 
 // errorText is what the body of an error says, or its status if it says nothing.
 func errorText(resp *http.Response, body []byte) string {
-	var e struct{ Error string }
-	if json.Unmarshal(body, &e) == nil && e.Error != "" {
-		return e.Error
+	if said := said(body); said != "" {
+		return said
 	}
 	if text := strings.TrimSpace(string(body)); text != "" && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") {
 		return text
 	}
 	return "the model server answered " + resp.Status
+}
+
+// said is the message of an error: {"error": "..."} as Ollama has it, or
+// {"error": {"message": "..."}} as on /v1.
+func said(body []byte) string {
+	var e struct{ Error json.RawMessage }
+	if json.Unmarshal(body, &e) != nil {
+		return ""
+	}
+	var text string
+	if json.Unmarshal(e.Error, &text) == nil {
+		return text
+	}
+	var o struct{ Message string }
+	if json.Unmarshal(e.Error, &o) != nil {
+		return ""
+	}
+	return o.Message
 }
 
 // retryAfter reads the seconds of a Retry-After header (RFC 9110, section 10.2.3),

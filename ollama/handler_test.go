@@ -59,7 +59,9 @@ func TestSyncIsAsDirect(t *testing.T) {
 			require.Equal(t, direct.body, got.body)
 			require.Equal(t, direct.transferEncoding, got.transferEncoding)
 			direct.header.Del("Date")
-			got.header.Del("Date")
+			for _, own := range []string{"Date", "X-Foreman-Queue-Position", "X-Foreman-Wait"} {
+				got.header.Del(own)
+			}
 			require.Equal(t, direct.header, got.header)
 
 			sent := r.model.Requests("/api/chat")[before:]
@@ -90,7 +92,7 @@ func TestSyncFromForeignPages(t *testing.T) {
 
 func TestOtherPaths(t *testing.T) {
 	r := newRig(t, setUp{})
-	for _, path := range []string{"/api/nothing", "/api/pull", "/", "/api/chat/x"} {
+	for _, path := range []string{"/api/nothing", "/api//pull", "/api/x/../pull", "/v1", "/v1/models/", "/api/chat/x"} {
 		a := call(t.Context(), "POST", r.front.URL+path, `{}`)
 		require.Equal(t, 404, a.status)
 		require.Equal(t, "404 page not found", a.body)
@@ -114,7 +116,7 @@ func TestContextEndsWhileWaiting(t *testing.T) {
 }
 
 func TestBodyTooLarge(t *testing.T) {
-	r := newRig(t, setUp{backend: &ollama.Options{MaxBody: 100}})
+	r := newRig(t, setUp{handler: &ollama.HandlerOptions{MaxBody: 100}})
 	a := call(t.Context(), "POST", r.front.URL+"/api/chat", chat("llama3", strings.Repeat("a", 100)))
 	require.Equal(t, 413, a.status)
 	require.JSONEq(t, `{"error":"request body too large: at most 100 bytes are accepted"}`, a.body)
@@ -153,7 +155,9 @@ func TestJobsAndCallersTakeTurns(t *testing.T) {
 		require.NoError(t, a.err)
 		require.Equal(t, 200, a.status)
 	}
-	wait(t, r.model, func(s ollamatest.Stats) bool { return s.Requests == 12 && s.InFlight == 0 })
+	wait(t, r.model, func(s ollamatest.Stats) bool {
+		return len(asked(r.model, "/api/chat"))+len(asked(r.model, "/api/generate")) == 12 && s.InFlight == 0
+	})
 	require.Equal(t, 1, r.model.Stats().MaxInFlight)
 	require.Less(t, r.model.Stats().Loads, 7, "though they came in turns of two models")
 }
@@ -228,7 +232,7 @@ func TestTooManyWait(t *testing.T) {
 	}
 	a := <-answers
 	require.Equal(t, 503, a.status)
-	require.Equal(t, `{"error":"server busy, please try again.  maximum pending requests exceeded"}`, a.body)
+	require.Equal(t, `{"error":"server busy, please try again.  maximum pending requests exceeded: this would be place 2 in the queue, try again in 5s"}`, a.body)
 	require.Equal(t, "5", a.header.Get("Retry-After"))
 	close(step)
 	require.Equal(t, 200, (<-answers).status)
@@ -298,7 +302,7 @@ func TestShutdownBeforeTheFirstToken(t *testing.T) {
 		foreman: &foreman.Options{DrainTimeout: time.Millisecond},
 	})
 	waiting := goCall(limited(t), "POST", r.front.URL+"/api/chat", chat("llama3", "a"))
-	wait(t, r.model, func(s ollamatest.Stats) bool { return s.InFlight == 1 })
+	wait(t, r.model, func(ollamatest.Stats) bool { return len(asked(r.model, "/api/chat")) == 1 })
 	r.stop()
 	a := <-waiting
 	require.Equal(t, 503, a.status)
@@ -309,7 +313,7 @@ func TestCallerThatTakesNothing(t *testing.T) {
 	word := strings.Repeat("a", 64<<10)
 	r := newRig(t, setUp{
 		model:   &ollamatest.Options{Models: map[string]ollamatest.Behavior{"llama3": {Tokens: 10_000}, "other": {}}},
-		backend: &ollama.Options{WriteTimeout: 50 * time.Millisecond},
+		handler: &ollama.HandlerOptions{WriteTimeout: 50 * time.Millisecond},
 	})
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(r.front.URL, "http://"))
 	require.NoError(t, err)
@@ -317,7 +321,7 @@ func TestCallerThatTakesNothing(t *testing.T) {
 	req, err := http.NewRequestWithContext(t.Context(), "POST", r.front.URL+"/api/chat", strings.NewReader(chat("llama3", word)))
 	require.NoError(t, err)
 	require.NoError(t, req.Write(conn)) // and nothing is read
-	wait(t, r.model, func(s ollamatest.Stats) bool { return s.Requests == 1 })
+	wait(t, r.model, func(ollamatest.Stats) bool { return len(asked(r.model, "/api/chat")) == 1 })
 
 	a := call(limited(t), "POST", r.front.URL+"/api/chat", chat("other", "a b"))
 	require.NoError(t, a.err)
@@ -328,7 +332,7 @@ func TestCallerThatTakesNothing(t *testing.T) {
 // The limit on writes must not stay on the connection.
 func TestConnectionIsUsedAgain(t *testing.T) {
 	const limit = 20 * time.Millisecond
-	r := newRig(t, setUp{backend: &ollama.Options{WriteTimeout: limit}})
+	r := newRig(t, setUp{handler: &ollama.HandlerOptions{WriteTimeout: limit}})
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(r.front.URL, "http://"))
 	require.NoError(t, err)
 	defer conn.Close()

@@ -1,6 +1,7 @@
 package ollama
 
 import (
+	"io"
 	"net/http"
 	"time"
 )
@@ -15,8 +16,8 @@ type impatientWriter struct {
 	timeout time.Duration
 }
 
-func (b *Backend) impatient(w http.ResponseWriter) *impatientWriter {
-	return &impatientWriter{w, http.NewResponseController(w), b.writeTimeout}
+func (s *surface) impatient(w http.ResponseWriter) *impatientWriter {
+	return &impatientWriter{w, http.NewResponseController(w), s.o.WriteTimeout}
 }
 
 // Write writes, and fails if that takes too long.
@@ -27,3 +28,17 @@ func (w *impatientWriter) Write(p []byte) (int, error) {
 
 // Unwrap lets [http.ResponseController] find what w is made of.
 func (w *impatientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// impatientBody gives each read of a body only so long, in place of what the server
+// gives the whole request: a blob may take an hour to come.
+type impatientBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+	timeout time.Duration
+}
+
+// Read reads, and fails if nothing comes for too long.
+func (b *impatientBody) Read(p []byte) (int, error) {
+	_ = b.control.SetReadDeadline(time.Now().Add(b.timeout))
+	return b.ReadCloser.Read(p)
+}

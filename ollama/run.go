@@ -19,18 +19,23 @@ const (
 	completion = "completion"
 )
 
-// Run sends the input of a job to Ollama. An input with messages is for /api/chat,
-// one with input and no prompt for /api/embed, any other for /api/generate. It is
-// sent byte for byte, but that the model of the job is put into it if it names none;
-// it is streamed, as by Ollama itself, unless it says "stream": false.
+// Run sends the input of a job to the server. An input with messages is for /api/chat,
+// one with input and no prompt for /api/embed, any other for /api/generate; to a server
+// of [OpenAIAPI] they are for /v1/chat/completions, /v1/embeddings and /v1/completions.
+// An input for another call is an envelope, {"path": "/v1/responses", "body": {...}}, of
+// exactly these members, with the path of any call that keeps a model busy. A body is
+// sent byte for byte, but that the model of the job is put into it if it names none; it
+// is streamed if the server streams it: on /api unless it says "stream": false, on /v1
+// if it says "stream": true. Bodies for /v1/responses and /v1/messages are sent without
+// stream, since their events are not put together.
 //
 // Text is written to the task as it comes, thinking included. The whole answer, in
-// the form that it has with "stream": false, becomes the artifact completion, of type
+// the form that it has without streaming, becomes the artifact completion, of type
 // application/json, and the result; if it is too large for that, the result is
 // {"model": the model, "artifact": "completion"}.
 //
-// What Ollama refuses with a 4xx status, and an input that cannot be sent, is
-// permanent; a 5xx status and an error amid a stream are passing. An answer without
+// What the server refuses with a 4xx status, but for 408, 425 and 429, and an input
+// that cannot be sent, is permanent; a 5xx status and an error amid a stream are passing. An answer without
 // its end is [foreman.Incomplete]. A server that cannot be connected to is
 // [foreman.Unavailable]. When ctx ends Run returns its cause, wrapped.
 func (b *Backend) Run(ctx context.Context, t *foreman.Task) error {
@@ -42,7 +47,7 @@ func (b *Backend) Run(ctx context.Context, t *foreman.Task) error {
 }
 
 func (b *Backend) run(ctx context.Context, t *foreman.Task) error {
-	c, err := newCall(t.Spec.Input, t.Spec.Model)
+	c, err := newCall(t.Spec.Input, t.Spec.Model, b.api)
 	if err != nil {
 		return foreman.Permanent(err)
 	}
@@ -62,9 +67,12 @@ func (b *Backend) run(ctx context.Context, t *foreman.Task) error {
 	}
 	tell := func(text string) { _, _ = io.WriteString(t, text) } // a Task never fails to be written to
 	var answer json.RawMessage
-	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "application/x-ndjson" {
+	switch kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind {
+	case "application/x-ndjson":
 		answer, err = readStream(resp.Body, b.maxAnswer, tell)
-	} else {
+	case "text/event-stream":
+		answer, err = readEvents(resp.Body, b.maxAnswer, c.path, tell)
+	default:
 		answer, err = readWhole(resp.Body, b.maxAnswer, c.path, tell)
 	}
 	if err != nil {

@@ -90,6 +90,9 @@ type trialBackend struct {
 	echo   echo.Backend
 }
 
+// Server is what callers are passed on to: its transport knows the echo model too.
+func (b trialBackend) Server() *ollama.Backend { return b.server }
+
 func (b trialBackend) Run(ctx context.Context, t *foreman.Task) error {
 	if echo.Is(t.Spec.Model) {
 		return b.echo.Run(ctx, t)

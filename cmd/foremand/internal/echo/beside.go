@@ -26,7 +26,7 @@ func (b beside) RoundTrip(r *http.Request) (*http.Response, error) {
 		return b.byModel(r)
 	}
 	listing := strings.HasSuffix(r.URL.Path, tagsPath)
-	if !listing && !strings.HasSuffix(r.URL.Path, versionPath) {
+	if !listing && !strings.HasSuffix(r.URL.Path, versionPath) && !strings.HasSuffix(r.URL.Path, rootPath) {
 		return b.server.RoundTrip(r)
 	}
 	resp, err := b.server.RoundTrip(r)

@@ -17,6 +17,7 @@ const (
 	generatePath = "/api/generate"
 	versionPath  = "/api/version"
 	tagsPath     = "/api/tags"
+	rootPath     = "/"
 )
 
 // mostBody bounds what is read of a request.
@@ -49,6 +50,9 @@ func (Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return answer(r, http.StatusOK, map[string]string{"version": "0.0.0-echo"}), nil
 	case reads && strings.HasSuffix(path, tagsPath):
 		return answer(r, http.StatusOK, map[string]any{"models": []listed{itself()}}), nil
+	}
+	if reads && strings.HasSuffix(path, rootPath) {
+		return respond(r, http.StatusOK, "text/plain; charset=utf-8", "The echo model is running, and no other"), nil
 	}
 	return respond(r, http.StatusNotFound, "text/plain", "404 page not found"), nil
 }

@@ -1,4 +1,4 @@
-package foreman
+package prefer_test
 
 import (
 	"net/http"
@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/foreman-go/foreman/internal/prefer"
 )
 
-func TestPreferredWait(t *testing.T) {
+func TestWait(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		lines []string
@@ -42,8 +44,17 @@ func TestPreferredWait(t *testing.T) {
 		{"empty elements", []string{",, ,wait=10,"}, 10 * time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			require.Equal(t, tc.want, preferredWait(http.Header{"Prefer": tc.lines}))
+			require.Equal(t, tc.want, prefer.Wait(http.Header{"Prefer": tc.lines}, time.Minute))
 		})
+	}
+}
+
+func TestAsync(t *testing.T) {
+	for line, want := range map[string]bool{
+		"respond-async": true, "wait=3, Respond-Async": true, "respond-async; x=1": true,
+		"": false, "respond-async=no": false, `x="respond-async"`: false, "wait=3": false,
+	} {
+		require.Equal(t, want, prefer.Async(http.Header{"Prefer": {line}}), line)
 	}
 }
 
@@ -52,14 +63,14 @@ func FuzzPrefer(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		d := preferredWait(http.Header{"Prefer": {line}})
+		d := prefer.Wait(http.Header{"Prefer": {line}}, time.Minute)
 		require.GreaterOrEqual(t, d, time.Duration(0))
-		require.LessOrEqual(t, d, maxHold)
+		require.LessOrEqual(t, d, time.Minute)
 		require.Zero(t, d%time.Second)
 		if !strings.Contains(strings.ToLower(line), "wait") {
 			require.Zero(t, d)
 		}
-		require.Equal(t, 7*time.Second, preferredWait(http.Header{"Prefer": {"x=" + quoteAll(line) + ", wait=7"}}), "whatever stands before it in quotes")
+		require.Equal(t, 7*time.Second, prefer.Wait(http.Header{"Prefer": {"x=" + quoteAll(line) + ", wait=7"}}, time.Minute), "whatever stands before it in quotes")
 	})
 }
 
