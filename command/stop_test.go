@@ -5,7 +5,6 @@ package command_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -190,25 +189,4 @@ func TestLeftBehind(t *testing.T) {
 		require.NoError(t, syscall.Kill(found[0], syscall.SIGKILL))
 		requireGone(t, found)
 	})
-}
-
-// On Linux a program does not outlive the process that runs it.
-func TestProcessKilled(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("only Linux tells a program that its parent has died")
-	}
-	cmd := exec.CommandContext(limited(t), os.Args[0], t.TempDir())
-	cmd.Env = append(os.Environ(), program+"=host")
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	line := make([]byte, 64)
-	n, err := out.Read(line)
-	require.NoError(t, err)
-	found := pids(t, string(line[:n]))
-	require.Len(t, found, 1)
-	require.True(t, alive(found[0]))
-	require.NoError(t, cmd.Process.Kill())
-	require.Error(t, cmd.Wait())
-	requireGone(t, found)
 }

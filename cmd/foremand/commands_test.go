@@ -8,14 +8,15 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/foreman-go/foreman/internal/need"
 )
 
 // A model of the config file is run by its program, and every other by the servers.
 func TestCommands(t *testing.T) {
+	need.Program(t, "cat", "install cat, of the coreutils, for a job to be run by it")
 	cat, err := exec.LookPath("cat")
-	if err != nil {
-		t.Skip("there is no cat here")
-	}
+	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "foreman.yaml")
 	require.NoError(t, os.WriteFile(file, []byte(`
 models:
