@@ -19,7 +19,7 @@ type outcomes struct {
 
 // gatherFor is how long an outcome waits for others to be recorded with, while there are
 // attempts that they may come of. Nobody waits for it but the next event of its job.
-const gatherFor = 5 * time.Millisecond
+const gatherFor = 15 * time.Millisecond
 
 func (o *outcomes) init() {
 	o.room.L = &o.mu
