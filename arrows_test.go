@@ -28,9 +28,10 @@ var arrows = map[string][]string{
 	"internal/receivers":        {},
 	"internal/transcript":       {},
 	"ollama":                    {".", "internal/prefer"},
+	"command":                   {".", "artifact"},
 	"cmd/foremand":              {"cmd/foremand/internal/..."},
 	"cmd/foremand/internal/...": {".", "store", "webhook", "ollama", "cmd/foremand/internal/..."},
-	"examples/...":              {".", "webhook"},
+	"examples/...":              {".", "webhook", "command"},
 }
 
 // The modules that a program inherits with the root package. A heavier one belongs in

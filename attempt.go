@@ -38,10 +38,8 @@ type attempt struct {
 func newAttempt(f *Foreman, e entry, p *pool) *attempt {
 	a := &attempt{f: f, id: e.ID, number: e.Attempt, priority: e.Spec.Priority, pool: p, entry: e}
 	a.task = &Task{ID: e.ID, Attempt: e.Attempt, Spec: e.Spec, f: f, run: e.version}
-	a.task.tell = func(ev Event) {
-		ev.JobID, ev.Sequence, ev.Attempt = e.ID, e.Sequence, e.Attempt
-		f.hub.tell(ev)
-	}
+	a.task.live = &live{sequence: e.Sequence, attempt: e.Attempt}
+	a.task.spool.init(f, &e)
 	return a
 }
 
@@ -64,8 +62,9 @@ func (a *attempt) runTimeout() time.Duration {
 }
 
 // execute runs the backend and keeps what came of it.
-func (a *attempt) execute(ctx context.Context) {
-	ctx, cancelTimeout := deadlineOf(ctx, a.runTimeout())
+func (a *attempt) execute(keep context.Context) {
+	defer a.keepPartial(keep)
+	ctx, cancelTimeout := deadlineOf(keep, a.runTimeout())
 	defer cancelTimeout()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -115,6 +114,7 @@ func (a *attempt) call(ctx context.Context) {
 		returned = true
 	}()
 	<-over
+	a.task.live.finish()
 }
 
 // conclude is the life that follows from what came of the attempt.

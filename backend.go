@@ -9,7 +9,8 @@ import (
 // Backend runs jobs. Run is called from several goroutines at once, one for each
 // running job, and returns when the attempt is over. It must return soon after
 // ctx ends: context.Cause(ctx) then says why. What it has reported and written
-// through the task is kept only if the job is still the task's when Run returns.
+// through the task is kept only if the job is still the task's when Run returns. Of an
+// attempt that is to be followed by another, its output alone is kept: see [Task.Write].
 //
 // A nil error means that the job is done. Any other is taken for a passing fault,
 // after which the job is tried again, unless it says otherwise: see [Permanent],

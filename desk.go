@@ -24,7 +24,8 @@ type desk struct {
 	seen     []laneView           // what waited when last looked, paused lanes too
 	paused   paused
 	paces    paces
-	draining bool // nothing begins any more
+	pausing  sync.Mutex // held while what is paused is read, before mu
+	draining bool       // nothing begins any more
 }
 
 func (d *desk) init(f *Foreman) {
@@ -77,6 +78,9 @@ func (d *desk) assign(ctx context.Context) (next time.Time, err error) {
 	if err != nil {
 		return next, fmt.Errorf("lanes: %w", err)
 	}
+	if err := d.readPaused(ctx); err != nil {
+		return next, err
+	}
 	next = earlier(up.Run, idle)
 	wants, due := d.decide(lanes)
 	next = earlier(due, next)
@@ -99,7 +103,7 @@ func (d *desk) overstayed() (back []*attempt, next time.Time) {
 	defer d.mu.Unlock()
 	now := d.f.now()
 	for _, s := range d.slots {
-		some, due := s.overstayed(now)
+		some, due := s.overstayed(now, d.paused.has(s.lane))
 		back = append(back, some...)
 		next = earlier(next, due)
 	}
@@ -128,7 +132,7 @@ func (d *desk) decide(lanes []store.Lane) (wants []want, due time.Time) {
 		return nil, due
 	}
 	now := d.f.now()
-	d.seen = d.views(lanes)
+	d.seen = d.views(lanes, true)
 	open := slices.DeleteFunc(slices.Clone(d.seen), func(l laneView) bool { return l.paused })
 	for i := range open {
 		if at := open[i].since().Add(open[i].maxWait + time.Microsecond); at.After(now) {
@@ -181,8 +185,15 @@ func (d *desk) slotViews() []slotView {
 	return out
 }
 
-// views puts together the jobs and the callers of Do that wait.
-func (d *desk) views(lanes []store.Lane) []laneView {
+// views puts together the jobs and the callers of Do that wait. To schedule them, what
+// counts is since when a lane has not been served.
+func (d *desk) views(lanes []store.Lane, schedule bool) []laneView {
+	left := func(lane string) (t time.Time) {
+		if schedule {
+			t = d.left[lane]
+		}
+		return t
+	}
 	out := make([]laneView, 0, len(lanes)+len(d.calls))
 	at := map[string]int{}
 	view := func(name, model string) *laneView {
@@ -198,16 +209,21 @@ func (d *desk) views(lanes []store.Lane) []laneView {
 		return &out[i]
 	}
 	for _, l := range lanes {
-		view(l.Name, l.Kind).jobs = waiting{n: l.Ready, priority: int(l.Priority), since: later(l.Since, d.left[l.Name])}
+		if l.Ready > 0 {
+			view(l.Name, l.Kind).jobs = waiting{n: l.Ready, priority: int(l.Priority), since: later(l.Since, left(l.Name))}
+		}
 	}
 	for _, c := range d.calls {
 		w := &view(c.lane, c.model).calls
 		if w.n++; w.n == 1 || c.priority > w.priority {
 			w.priority = c.priority
 		}
-		w.since = earlier(w.since, later(c.since, d.left[c.lane]))
+		w.since = earlier(w.since, later(c.since, left(c.lane)))
 	}
 	for lane := range d.left {
+		if !schedule {
+			break
+		}
 		if _, waits := at[lane]; !waits {
 			delete(d.left, lane)
 		}
@@ -313,7 +329,7 @@ func (d *desk) next(s *slot) *attempt {
 		if len(s.ahead) > 0 && s.busy < s.places {
 			d.admit(s) // callers of Do go first
 		}
-		if len(s.ahead) > 0 && s.busy < s.places {
+		if len(s.ahead) > 0 && s.busy < s.places && !d.paused.has(s.lane) {
 			a := s.ahead[0]
 			s.ahead[0] = nil
 			s.ahead = s.ahead[1:]

@@ -32,6 +32,7 @@ const (
 	ErrUnavailable      Code = "unavailable"            // the store cannot be used now: 503
 	ErrFull             Code = "store_full"             // the store has reached its limit: 507
 	ErrRunning          Code = "already_running"        // Run was called twice
+	ErrForbidden        Code = "forbidden"              // only an admin may: 403
 	ErrMethod           Code = "method_not_allowed"     // the path has no such method: 405
 	ErrBackendDown      Code = "backend_unavailable"    // the backend cannot be reached: 503
 	errLeaseLost        Code = "lease_lost"             // somebody else has the job now

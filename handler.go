@@ -9,7 +9,7 @@ import (
 )
 
 // Handler returns the jobs surface: every path from /jobs on, the feed at /events,
-// /webhooks/check, and /healthz and /readyz.
+// /queue and what is below it, /webhooks/check, and /healthz and /readyz.
 //
 // It can be mounted at the root of a server, beside other handlers (at /jobs and
 // /jobs/), or with [http.StripPrefix] under any prefix: the links in its answers are
@@ -40,6 +40,9 @@ func (f *Foreman) Handler() http.Handler {
 	h.on("/jobs/{id}/deliveries", methods{http.MethodGet: h.deliveries})
 	h.on("/jobs/{id}/deliveries/{delivery}/redeliver", methods{http.MethodPost: h.redeliver})
 	h.on("/webhooks/check", methods{http.MethodPost: h.checkWebhook})
+	h.on("/queue", methods{http.MethodGet: h.queue})
+	h.on("/queue/pause", methods{http.MethodPost: h.pause})
+	h.on("/queue/resume", methods{http.MethodPost: h.resume})
 	h.on("/events", methods{http.MethodGet: h.feed})
 	h.on("/healthz", methods{http.MethodGet: h.healthy})
 	h.on("/readyz", methods{http.MethodGet: h.ready})

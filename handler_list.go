@@ -113,6 +113,8 @@ func parameters(r *http.Request, known ...string) (url.Values, error) {
 	}
 	for name, all := range values {
 		switch {
+		case len(known) == 0:
+			return nil, explain(ErrMalformed, "unknown query parameter %s: there are none here", strconv.Quote(clip(name, 64)))
 		case !slices.Contains(known, name):
 			return nil, explain(ErrMalformed, "unknown query parameter %s: use %s", strconv.Quote(clip(name, 64)), strings.Join(known, ", "))
 		case len(all) > 1 && name != "label":

@@ -9,14 +9,14 @@ import (
 
 // Whoever waits for the end is not woken by every word of the output.
 func TestOutputDoesNotWakeWhoeverWaits(t *testing.T) {
-	var h hub
+	h := hub{}
 	h.init()
 	id := ulid.Make()
 	w := h.watch(id, false)
 	defer h.leave(id, w)
-	h.tell(Event{Type: OutputEvent, JobID: id, Output: []byte("x")})
+	h.shows(id, &live{})
 	require.Empty(t, w.news)
-	require.Empty(t, w.take())
+	require.Nil(t, w.first())
 	h.changed(id)
 	require.Len(t, w.news, 1)
 }

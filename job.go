@@ -117,7 +117,8 @@ type Job struct {
 	Result json.RawMessage
 	// Error is why the job failed, or the latest attempt of a queued job.
 	Error *Error
-	// Artifacts are the outputs of a finished job, without their data.
+	// Artifacts are the outputs of a finished job, and the partial one of any job
+	// whose latest attempts did not end well, without their data.
 	Artifacts []Artifact
 	// Webhook counts the deliveries of the job; nil without a webhook, in lists, and
 	// in what Submit returns.

@@ -36,7 +36,7 @@ func (f *Foreman) Status(ctx context.Context, id ulid.ULID) (*Job, error) {
 		}
 	}
 	if a := f.runs.get(id); a != nil && j.State == Working {
-		j.Progress = a.task.lastProgress()
+		j.Progress = a.task.live.lastProgress()
 	}
 	if j.Spec.StateWebhookURL != "" {
 		if j.Webhook, err = f.webhookStatus(ctx, id); err != nil {
@@ -99,7 +99,8 @@ func (f *Foreman) webhookStatus(ctx context.Context, id ulid.ULID) (*WebhookStat
 }
 
 // Artifacts returns the outputs of a job, without their data: [Foreman.OpenArtifact]
-// reads it. A job that has not ended has none yet. Errors as for Status.
+// reads it. A job that has not ended has none but what an attempt that did not end well
+// has left, which is named partial: see [Task.Write]. Errors as for Status.
 func (f *Foreman) Artifacts(ctx context.Context, id ulid.ULID) ([]Artifact, error) {
 	e, err := f.entry(ctx, id)
 	return e.Artifacts, err
@@ -164,7 +165,7 @@ func (f *Foreman) Retry(ctx context.Context, id ulid.ULID) (*Job, error) {
 		if err != nil {
 			return l, fmt.Errorf("%w: job %s is %s, and only a failed or canceled one can be retried", err, id, e.State)
 		}
-		e.Result, e.Artifacts, e.artifactsRemoved = nil, nil, false
+		e.Result, e.Artifacts, e.artifactsRemoved, e.partial = nil, nil, false, nil
 		return l, nil
 	})
 	if err != nil {
@@ -189,7 +190,7 @@ func (f *Foreman) update(ctx context.Context, id ulid.ULID, next func(*entry) (l
 			return was, is, err
 		}
 		worker := is.head.Worker
-		c, err := is.become(l, f.now(), nil)
+		c, err := f.changeTo(ctx, &is, l, f.now())
 		if err != nil {
 			return was, is, fmt.Errorf("job %s: %w", id, err)
 		}

@@ -39,6 +39,9 @@ func (p Pools) Run(ctx context.Context, t *Task) error {
 	return Permanent(errNoPool(t.Spec.Model))
 }
 
+// maxLane bounds the name of a lane in bytes.
+const maxLane = 1024
+
 func errNoPool(model string) error {
 	return fmt.Errorf("%w: nothing here serves model %q", ErrInvalid, clip(model, 128))
 }
@@ -105,7 +108,7 @@ func (f *Foreman) lane(s *Spec) (string, error) {
 		return "", errNoPool(s.Model)
 	}
 	if l, ok := p.Backend.(Laner); ok {
-		return clip(l.Lane(s), 1024), nil
+		return clip(l.Lane(s), maxLane), nil
 	}
 	return s.Model, nil
 }

@@ -70,7 +70,10 @@ func (f *Foreman) reapOnce(ctx context.Context) (handled int, more bool, err err
 			expired = append(expired, &e)
 			continue
 		}
-		_, _, err := f.update(ctx, h.ID, f.overdue)
+		was, is, err := f.update(ctx, h.ID, f.overdue)
+		if err == nil && was.State == Working && is.State != Working {
+			f.salvaged(ctx, &was, &is)
+		}
 		if errors.Is(err, store.ErrDamaged) {
 			err = f.giveUp(ctx, h, err)
 		}
@@ -113,6 +116,7 @@ func (f *Foreman) overdue(e *entry) (life, error) {
 	case Queued:
 		l, err = l.expire(now, t)
 	case Working:
+		f.salvage(context.Background(), e)
 		l, err = l.fault(Error{
 			Type: Interrupted, Message: "the process that ran it is not heard of any more", Retryable: true,
 		}, now, now, t)
@@ -161,7 +165,8 @@ func (f *Foreman) sweep(ctx context.Context) {
 			return false, nil //nolint:nilerr // what is not named for a job belongs to none
 		}
 		if a := f.runs.get(id); a != nil {
-			return a.task.run == run, nil // not what an attempt before it has left
+			// Of what attempts before it have left, what is partial alone.
+			return a.task.run == run || a.partialRun() == run, nil
 		}
 		e, err := f.entry(ctx, id)
 		switch {
@@ -175,6 +180,9 @@ func (f *Foreman) sweep(ctx context.Context) {
 		if e.State == Working && e.head.Deadline.After(f.now()) {
 			return true, nil // perhaps another process's
 		}
+		if e.State == Working && run == e.version+1 {
+			return true, nil // about to be its partial output
+		}
 		for i := range e.Artifacts {
 			if e.Artifacts[i].run == run && !e.artifactsRemoved {
 				return true, nil
@@ -183,6 +191,11 @@ func (f *Foreman) sweep(ctx context.Context) {
 		return false, nil
 	}
 	n, err := f.o.Artifacts.Sweep(ctx, known)
+	if err == nil {
+		var spools int
+		spools, err = f.sweepSpools(ctx)
+		n += spools
+	}
 	if err != nil && ctx.Err() == nil {
 		f.o.Logger.Error("artifacts without a job cannot be swept", "error", err)
 	}

@@ -44,6 +44,8 @@ type note struct {
 	ArtifactsExpire  *time.Time `json:"artifacts_expire_at,omitempty"`
 	ArtifactsRemoved bool       `json:"artifacts_removed,omitempty"`
 	Error            *Error     `json:"error,omitempty"`
+	// Partial is here, and not in the outcome, because a job has it before its end.
+	Partial *keptArtifact `json:"partial,omitempty"`
 }
 
 // Most notes have nothing to say but this, so it need not go through reflection.
@@ -137,7 +139,8 @@ func decodeSpec(b []byte, k *keptSpec) (input []byte, err error) {
 // entry is a job with the head that it was read from.
 type entry struct {
 	Job
-	head store.Head
+	head    store.Head
+	partial *keptArtifact // which is among Artifacts too, unless these were not read
 }
 
 // fromHead reads what a head tells of a job.
@@ -146,7 +149,7 @@ func fromHead(h store.Head) (entry, error) {
 	if err := n.decode(h.Note); err != nil {
 		return entry{}, fmt.Errorf("%w: job %s: %w", store.ErrDamaged, h.ID, err)
 	}
-	return entry{head: h, Job: Job{
+	return entry{head: h, partial: n.Partial, Job: Job{
 		ID: h.ID, State: State(h.State), Attempt: h.Attempt, Sequence: h.Seq, version: h.Version,
 		Spec: Spec{
 			Model: h.Kind, Priority: int(h.Priority), Labels: h.Labels, Owner: h.Owner,
@@ -170,16 +173,18 @@ func fromRecord(r store.Record) (entry, error) {
 	}
 	e.Spec.StateWebhookURL, e.Spec.WebhookEvents, e.Spec.BaseURL = k.WebhookURL, k.WebhookEvents, k.BaseURL
 	e.Spec.QueueTimeout, e.Spec.RunTimeout, e.Spec.RunAt = k.QueueTimeout, k.RunTimeout, value(k.RunAt)
-	if r.Outcome == nil {
-		return e, nil
-	}
 	var o keptOutcome
-	result, err := cutLine(r.Outcome, &o)
-	if err != nil {
-		return e, err
+	if r.Outcome != nil {
+		result, err := cutLine(r.Outcome, &o)
+		if err != nil {
+			return e, err
+		}
+		if len(result) > 0 {
+			e.Result = result
+		}
 	}
-	if len(result) > 0 {
-		e.Result = result
+	if e.partial != nil {
+		o.Artifacts = append(o.Artifacts, *e.partial)
 	}
 	for _, a := range o.Artifacts {
 		e.Artifacts = append(e.Artifacts, Artifact{Info: a.Info, Removed: e.artifactsRemoved, run: a.Run})
@@ -208,6 +213,7 @@ func (e *entry) setLife(l life) error {
 	n := note{
 		MaxAttempts: e.Spec.MaxAttempts, CancelRequested: pointer(l.cancelRequested),
 		ArtifactsExpire: pointer(l.artifactsExpire), ArtifactsRemoved: e.artifactsRemoved, Error: l.err,
+		Partial: e.partial,
 	}
 	var err error
 	h.Note, err = n.encode()
@@ -217,7 +223,9 @@ func (e *entry) setLife(l life) error {
 func (e *entry) outcome() ([]byte, error) {
 	var k keptOutcome
 	for _, a := range e.Artifacts {
-		k.Artifacts = append(k.Artifacts, keptArtifact{a.Info, a.run})
+		if e.partial == nil || a.Name != partialName {
+			k.Artifacts = append(k.Artifacts, keptArtifact{a.Info, a.run})
+		}
 	}
 	return joinLine(&k, e.Result)
 }

@@ -95,13 +95,13 @@ func (f *Foreman) settleOnce(ctx context.Context, batch []*attempt) (again []*at
 		case r.Err == nil:
 			f.runs.remove(a)
 			f.changed(r.Head, changes[i].Deliveries)
-			f.dropUnused(a, &entries[i])
+			f.dropUnused(ctx, a, &entries[i])
 		case errors.Is(r.Err, store.ErrStale) && a.moved(r.Head):
 			again = append(again, a)
 		default:
 			f.runs.remove(a)
 			f.o.Logger.Warn("the result of an attempt came too late and is dropped", "job", a.id, "attempt", a.number, "reason", r.Err)
-			f.dropUnused(a, nil)
+			f.dropUnused(ctx, a, nil)
 		}
 	}
 	return again, nil
@@ -113,23 +113,38 @@ func (f *Foreman) conclusion(ctx context.Context, a *attempt, e *entry, now time
 	if err != nil {
 		return store.Change{}, err
 	}
-	var inlined []webhook.ArtifactMeta
 	if l.state.Terminal() {
 		e.Result, e.Artifacts = a.task.outputs()
-		if len(e.Artifacts) == 0 {
-			l = l.forgetArtifacts()
-		}
-		if len(e.Artifacts) > 0 && e.Spec.tells(l.state) {
-			if inlined, err = f.inline(ctx, &e.Job, e.Spec.BaseURL); err != nil {
-				return store.Change{}, err
-			}
-		}
 	}
-	c, err := e.become(l, now, inlined)
+	if l.state == Done {
+		e.partial = nil // the whole is there
+	} else {
+		e.setPartial(or(a.task.partial, e.partial))
+	}
+	if l.state.Terminal() && len(e.Artifacts) == 0 {
+		l = l.forgetArtifacts()
+	}
+	c, err := f.changeTo(ctx, e, l, now)
 	if err == nil && (e.Result != nil || len(e.Artifacts) > 0) && l.state.Terminal() {
 		c.Outcome, err = e.outcome()
 	}
 	return c, err
+}
+
+// changeTo is become, with the artifacts that a webhook about an end tells of.
+func (f *Foreman) changeTo(ctx context.Context, e *entry, l life, now time.Time) (store.Change, error) {
+	if !l.state.Terminal() || l.state == e.State || len(e.Artifacts) == 0 || !e.Spec.tells(l.state) {
+		return e.become(l, now, nil)
+	}
+	inlined, err := f.inline(ctx, &e.Job, e.Spec.BaseURL)
+	if errors.Is(err, artifact.ErrNotFound) && e.partial != nil {
+		e.setPartial(nil) // it is lost, which is no reason for a job not to end
+		inlined, err = f.inline(ctx, &e.Job, e.Spec.BaseURL)
+	}
+	if err != nil {
+		return store.Change{}, err
+	}
+	return e.become(l, now, inlined)
 }
 
 // maxInlined bounds the data of artifacts in one JSON document, in bytes as they are
@@ -175,19 +190,37 @@ func artifactKey(j *Job, a *Artifact) artifact.Key {
 	return artifact.Key{Job: j.ID.String(), Run: a.run, Name: a.Name}
 }
 
-// dropUnused removes the artifacts of an attempt that are not the job's: it was not
-// the last one, or came too late. What a crash leaves is swept at the next start.
-func (f *Foreman) dropUnused(a *attempt, e *entry) {
-	if e != nil && e.State.Terminal() {
-		return
+// dropUnused removes what an attempt leaves that is not the job's: its spool, its
+// artifacts if it was not the last one or came too late, and what was partial before.
+// What a crash leaves is swept at the next start.
+func (f *Foreman) dropUnused(ctx context.Context, a *attempt, e *entry) {
+	if err := a.task.spool.remove(); err != nil {
+		f.o.Logger.Warn("the spool of an attempt cannot be removed now; the next start will", "job", a.id, "error", err)
+	}
+	var keys []artifact.Key
+	kept := a.task.partial
+	if e == nil {
+		kept = nil
+		if a.task.partial != nil {
+			keys = append(keys, a.task.partial.key(a.id))
+		}
+	} else {
+		a.mu.Lock()
+		was := a.entry.partial
+		a.mu.Unlock()
+		f.dropPartial(ctx, a.id, was, e.partial)
+		if e.State.Terminal() {
+			return
+		}
 	}
 	_, list := a.task.outputs()
-	if len(list) == 0 {
-		return
-	}
-	keys := make([]artifact.Key, 0, len(list))
 	for i := range list {
-		keys = append(keys, artifact.Key{Job: a.id.String(), Run: a.task.run, Name: list[i].Name})
+		if kept == nil || list[i].Name != partialName {
+			keys = append(keys, artifact.Key{Job: a.id.String(), Run: a.task.run, Name: list[i].Name})
+		}
+	}
+	if len(keys) == 0 {
+		return
 	}
 	if err := f.o.Artifacts.Remove(context.Background(), keys...); err != nil {
 		f.o.Logger.Warn("artifacts of an attempt that did not count cannot be removed", "job", a.id, "error", err)

@@ -85,17 +85,19 @@ func (s *slot) took(d time.Duration) {
 	}
 }
 
-// overstayed takes back what has been claimed ahead for too long. If it is not yet so
+// overstayed takes back what has been claimed ahead for too long, or may not begin. If it is not yet so
 // long, it says when it will be.
-func (s *slot) overstayed(now time.Time) (back []*attempt, due time.Time) {
+func (s *slot) overstayed(now time.Time, paused bool) (back []*attempt, due time.Time) {
 	if len(s.ahead) == 0 {
 		return nil, time.Time{}
 	}
-	if due = s.since.Add(aheadLimit); due.After(now) {
+	if due = s.since.Add(aheadLimit); due.After(now) && !paused {
 		return nil, due
 	}
 	back, s.ahead = s.ahead, nil
-	s.pace = max(s.pace, aheadLimit)
+	if !paused {
+		s.pace = max(s.pace, aheadLimit)
+	}
 	return back, time.Time{}
 }
 

@@ -108,7 +108,7 @@ func (e sseEvent) short(tb testing.TB) string {
 		require.Empty(tb, e.id)
 		return fmt.Sprintf("progress %v %s", d.Fraction, d.Message)
 	}
-	require.Empty(tb, e.id)
+	require.Contains(tb, e.id, ":", "to go on from within the output")
 	return e.event + " " + e.data
 }
 
@@ -226,7 +226,7 @@ func TestStreamWithAGap(t *testing.T) {
 	}
 	g.end <- nil
 	all := s.all()
-	require.Contains(t, all, "gap {}")
+	require.Contains(t, strings.Join(all, "\n"), `gap {"missing":`)
 	require.Equal(t, "3 working>done with the job", all[len(all)-1])
 }
 

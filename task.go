@@ -24,14 +24,17 @@ type Task struct {
 	Attempt int       // from 1
 	Spec    Spec      // what was asked for; not to be changed
 
-	f    *Foreman
-	ctx  context.Context // of the attempt
-	run  uint64          // tells its artifacts from those of other attempts
-	tell func(Event)     // to whoever watches
+	f   *Foreman
+	ctx context.Context // of the attempt
+	run uint64          // tells its artifacts from those of other attempts
+
+	output  sync.Mutex // held while output is written, so that both have it in one order
+	live    *live      // for whoever watches, who keep it and nothing else of the task
+	spool   spool      // for the artifact partial
+	partial *keptArtifact
 
 	writing   sync.Mutex // held while an artifact is written, before mu
 	mu        sync.Mutex
-	progress  *Progress
 	result    json.RawMessage
 	artifacts []artifact.Info
 }
@@ -47,19 +50,30 @@ func (t *Task) Progress(fraction float64, message string) {
 		Message:  clip(strings.ToValidUTF8(message, "\uFFFD"), 1024),
 		At:       t.f.now(),
 	}
-	t.mu.Lock()
-	t.progress = p
-	t.mu.Unlock()
-	t.tell(Event{Type: ProgressEvent, Timestamp: p.At, Progress: p})
+	if t.live.report(p) {
+		t.f.hub.shows(t.ID, t.live)
+	}
 }
 
-// Write streams output to whoever watches the job, as it is generated. It is not
-// stored, never blocks and never fails: see [Foreman.Watch] for what becomes of
-// watchers that are too slow.
+// Write streams output to whoever watches the job, as it is generated. It never blocks
+// and never fails, however slow they are: see [Foreman.WatchFrom] for what they are told.
+// What is written after Run has returned counts for nothing.
+//
+// If the attempt does not end well, what has been written is kept as the artifact
+// partial, up to 16 MiB and [Options.MaxArtifact]; if its process is killed, all but the
+// last second or 64 KiB of it. An artifact of that name that the attempt itself has
+// written is kept in its place. It is there before the job has ended too, until a later
+// attempt leaves another or ends well. This takes an [Options.Artifacts] that is an
+// [artifact.Spooler], as the default is.
 func (t *Task) Write(p []byte) (int, error) {
-	const most = 32 << 10 // in one event
-	for part := range slices.Chunk(p, most) {
-		t.tell(Event{Type: OutputEvent, Timestamp: t.f.now(), Output: slices.Clone(part)})
+	t.output.Lock()
+	taken, first := t.live.write(p)
+	if taken {
+		t.spool.write(p)
+	}
+	t.output.Unlock()
+	if first {
+		t.f.hub.shows(t.ID, t.live)
 	}
 	return len(p), nil
 }
@@ -93,6 +107,14 @@ func (t *Task) SetResult(v any) error {
 // artifact than [Options.MaxArtifacts]; [ErrTooLarge] beyond [Options.MaxArtifact];
 // those of r, of the disk, and of the attempt's context.
 func (t *Task) Artifact(name, contentType string, r io.Reader) (artifact.Info, error) {
+	return t.ArtifactContext(t.ctx, name, contentType, r)
+}
+
+// ArtifactContext is [Task.Artifact] with a context in place of the attempt's, for what
+// is to be kept of an attempt that was stopped, such as a log of how far it came: of a
+// job that ends canceled or failed, that is kept as well. Run must return soon all the
+// same, and r should hold no more than can be written at once.
+func (t *Task) ArtifactContext(ctx context.Context, name, contentType string, r io.Reader) (artifact.Info, error) {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	t.mu.Lock()
@@ -102,7 +124,7 @@ func (t *Task) Artifact(name, contentType string, r io.Reader) (artifact.Info, e
 		return artifact.Info{}, fmt.Errorf("artifact %s: %w: a job has at most %d artifacts", name, ErrInvalid, t.f.o.MaxArtifacts)
 	}
 	key := artifact.Key{Job: t.ID.String(), Run: t.run, Name: name}
-	info, err := t.f.o.Artifacts.Put(t.ctx, key, contentType, r, t.f.o.MaxArtifact)
+	info, err := t.f.o.Artifacts.Put(ctx, key, contentType, r, t.f.o.MaxArtifact)
 	if err != nil {
 		return info, fmt.Errorf("artifact %s: %w", name, fromArtifact(err))
 	}
@@ -130,12 +152,6 @@ func (t *Task) outputs() (json.RawMessage, []Artifact) {
 		list = append(list, Artifact{Info: i, run: t.run})
 	}
 	return t.result, list
-}
-
-func (t *Task) lastProgress() *Progress {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.progress
 }
 
 // deadlineOf is the context of one attempt.

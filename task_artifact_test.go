@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -133,4 +134,23 @@ func TestAnArtifactWrittenTwice(t *testing.T) {
 			require.Equal(t, tc.want, string(data))
 		})
 	}
+}
+
+// A backend can still keep something of an attempt that was stopped, if it says so: the
+// attempt's own context has ended.
+func TestAnArtifactOfAStoppedAttempt(t *testing.T) {
+	var refused error
+	f := newForeman(t, foreman.BackendFunc(func(ctx context.Context, task *foreman.Task) error {
+		<-ctx.Done()
+		_, refused = task.Artifact("late", "", strings.NewReader("late"))
+		_, err := task.ArtifactContext(context.WithoutCancel(ctx), "log", "text/plain", strings.NewReader("so far"))
+		return errors.Join(context.Cause(ctx), err)
+	}), foreman.Options{})
+	start(t, f)
+	j := await(t, f, submit(t, f, foreman.Spec{RunTimeout: time.Millisecond, MaxAttempts: 1}))
+	require.ErrorIs(t, refused, context.DeadlineExceeded)
+	require.Equal(t, foreman.RunTimeout, j.Error.Type)
+	require.Len(t, j.Artifacts, 1)
+	require.Equal(t, "log", j.Artifacts[0].Name)
+	require.EqualValues(t, len("so far"), j.Artifacts[0].Size)
 }

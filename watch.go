@@ -5,8 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
-	"sync"
-	"sync/atomic"
+	"strconv"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -23,7 +22,7 @@ const (
 	StateEvent    EventType = "state"    // the job changed its state; numbered and stored
 	ProgressEvent EventType = "progress" // the backend reported progress; not stored
 	OutputEvent   EventType = "output"   // the backend wrote output; not stored
-	GapEvent      EventType = "gap"      // output or progress was dropped: the watcher was too slow
+	GapEvent      EventType = "gap"      // output that is not there any more
 )
 
 // Event is something that happened to a job.
@@ -31,9 +30,13 @@ type Event struct {
 	Type  EventType
 	JobID ulid.ULID
 	// Sequence numbers the changes of state of a job, from 1. Events of other
-	// types have that of the latest change before them.
-	Sequence  uint64
-	Timestamp time.Time
+	// types have that of the change that began the attempt.
+	Sequence uint64
+	// Offset is how many bytes of the output of the attempt have been told with this
+	// event or are missing; 0 for StateEvent. Sequence and Offset are the [Mark] to go
+	// on from.
+	Offset    int64
+	Timestamp time.Time // of an output or a gap, when it was told
 	Attempt   int
 
 	// For StateEvent.
@@ -46,51 +49,81 @@ type Event struct {
 
 	Progress *Progress // for ProgressEvent
 	Output   []byte    // for OutputEvent
+	Missing  int64     // for GapEvent: how many bytes of output
 }
 
-// Watch returns the changes of state of a job with a sequence above after, those
-// that there are and then each as it happens, and among them, while this process
-// runs the job, its progress and output as the backend reports them. It ends
-// after the event of a terminal state, or with an error: [ErrNotFound],
-// [ErrUnavailable] or the context's. If the job has ended at or before after, it
-// ends at once.
-//
-// Changes of state are read from the store, and none is missed. Progress and
-// output wait in a buffer of 256 KiB for each watcher; one that is too slow finds a
-// [GapEvent] in place of what was dropped, and slows nobody.
+// Mark is how far a watcher of a job has come. The zero value is the beginning.
+type Mark struct {
+	Sequence uint64 // of the latest change of state
+	Offset   int64  // in the output of the attempt that this began, in bytes
+}
+
+// String returns the mark as it stands in a stream of server-sent events, such as 2
+// or 2:5120.
+func (m Mark) String() string {
+	if m.Offset == 0 {
+		return strconv.FormatUint(m.Sequence, 10)
+	}
+	return strconv.FormatUint(m.Sequence, 10) + ":" + strconv.FormatInt(m.Offset, 10)
+}
+
+// Watch is [Foreman.WatchFrom] the change of state with the number after, and from
+// the beginning of what there is of the output since.
 func (f *Foreman) Watch(ctx context.Context, id ulid.ULID, after uint64) iter.Seq2[Event, error] {
-	return f.watch(ctx, id, after, nil)
+	return f.watch(ctx, id, Mark{Sequence: after}, nil)
 }
 
-// watch is Watch with an event of no type whenever tick gives something while
+// WatchFrom returns what follows after a mark: the changes of state of a job, those
+// that there are and then each as it happens, and among them, while this process runs
+// the job, its progress and output as the backend reports them. It ends after the event
+// of a terminal state, or with an error: [ErrNotFound], [ErrUnavailable] or the
+// context's. If the job has ended at or before the mark, it ends at once.
+//
+// Changes of state are read from the store, and none is missed. Of the output of the
+// attempt that runs, the latest 256 KiB are there for everybody who watches: who comes
+// late, or goes on from a mark, is told what is left of it, and before that a
+// [GapEvent] tells how much is missing. One who is too slow finds such a gap too, and
+// slows nobody. Output comes in pieces of up to 32 KiB, which need not be those that
+// were written, and can end within a character. Of progress, the last report is told.
+// After a mark in the output of an attempt that is over, the rest of that output is not
+// told; the next attempt is told from its own beginning.
+//
+// Who watches when an attempt ends is told the rest of its output and then the change
+// of state. Who comes after the end of the job is told no output: its result and its
+// artifacts are there.
+func (f *Foreman) WatchFrom(ctx context.Context, id ulid.ULID, from Mark) iter.Seq2[Event, error] {
+	return f.watch(ctx, id, from, nil)
+}
+
+// watch is WatchFrom with an event of no type whenever tick gives something while
 // there is nothing else to tell.
-func (f *Foreman) watch(ctx context.Context, id ulid.ULID, after uint64, tick <-chan time.Time) iter.Seq2[Event, error] {
+func (f *Foreman) watch(ctx context.Context, id ulid.ULID, from Mark, tick <-chan time.Time) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		w := f.hub.watch(id, true)
 		defer f.hub.leave(id, w)
-		for {
-			live := w.take()
-			stored, ended, err := f.eventsAfter(ctx, id, after)
-			if err != nil {
-				yield(Event{}, err)
-				return
-			}
-			if len(stored) > 0 {
-				after = stored[len(stored)-1].Sequence
-			}
-			if ended {
-				live = append(live, w.take()...) // what came between, and nothing after
-			}
-			for _, e := range inOrder(stored, live) {
-				if !yield(e, nil) {
+		if a := f.runs.get(id); a != nil {
+			w.join(a.task.live)
+		}
+		v := view{f: f, ctx: ctx, id: id, w: w, from: from, after: from.Sequence, told: from.Sequence, yield: yield}
+		for look := true; ; {
+			var stored []Event
+			var ended bool
+			if look {
+				var err error
+				if stored, ended, err = f.eventsAfter(ctx, id, v.after); err != nil {
+					yield(Event{}, err)
 					return
 				}
 			}
-			if ended {
+			more, ok := v.tell(stored)
+			if !ok || ended {
 				return
 			}
+			look = true
 			select {
 			case <-w.news:
+			case <-more:
+				look = false // no change of state
 			case <-tick:
 				if !yield(Event{}, nil) {
 					return
@@ -103,16 +136,85 @@ func (f *Foreman) watch(ctx context.Context, id ulid.ULID, after uint64, tick <-
 	}
 }
 
-// inOrder puts changes of state among the live events that came after them.
-func inOrder(stored, live []Event) []Event {
-	out := make([]Event, 0, len(stored)+len(live))
-	for _, l := range live {
-		for len(stored) > 0 && stored[0].Sequence <= l.Sequence {
-			out, stored = append(out, stored[0]), stored[1:]
-		}
-		out = append(out, l)
+// view is what one who watches a job has been told.
+type view struct {
+	f     *Foreman
+	ctx   context.Context
+	id    ulid.ULID
+	w     *watcher
+	from  Mark
+	after uint64 // changes of state up to this have been read
+	told  uint64 // and up to this have been told
+	live  *live  // the attempt that is being told
+	at    place  // how far
+	yield func(Event, error) bool
+}
+
+// tell passes changes of state on, and what attempts show where it belongs among them:
+// after the change that began the attempt, and to its end before the one that ended it.
+// It returns what is closed when there is more to show, and whether to go on.
+func (v *view) tell(stored []Event) (more <-chan struct{}, ok bool) {
+	if n := len(stored); n > 0 {
+		v.after = stored[n-1].Sequence
 	}
-	return append(out, stored...)
+	// The beginning of an attempt is stored before it shows anything, but it may be
+	// that it is not read yet.
+	for l := v.w.first(); l != nil && l.sequence <= v.after; l = v.w.first() {
+		n := 0
+		for n < len(stored) && stored[n].Sequence <= l.sequence {
+			n++
+		}
+		if !v.states(stored[:n]) {
+			return nil, false
+		}
+		stored = stored[n:]
+		if l.sequence >= v.told { // no attempt that the watcher knows to be over
+			if more, ok = v.shown(l); !ok {
+				return nil, false
+			}
+			if len(stored) == 0 {
+				return more, true
+			}
+		}
+		v.w.past()
+	}
+	return nil, v.states(stored)
+}
+
+func (v *view) states(stored []Event) bool {
+	for _, e := range stored {
+		if v.told = e.Sequence; !v.yield(e, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// shown passes on what an attempt has to show by now.
+func (v *view) shown(l *live) (more <-chan struct{}, ok bool) {
+	if v.live == nil || v.live.sequence != l.sequence {
+		v.live, v.at = l, place{}
+		if v.from.Sequence == l.sequence {
+			v.at.offset = max(v.from.Offset, 0)
+		}
+	}
+	for {
+		e, some, more := l.next(&v.at)
+		if !some {
+			return more, true
+		}
+		if err := v.ctx.Err(); err != nil {
+			v.yield(Event{}, err)
+			return nil, false
+		}
+		e.JobID = v.id
+		if e.Timestamp.IsZero() {
+			e.Timestamp = v.f.now()
+		}
+		if !v.yield(e, nil) {
+			return nil, false
+		}
+	}
 }
 
 // eventsAfter reads the changes of state above a sequence, and whether the job
@@ -162,122 +264,4 @@ func decodeEvent(s store.Event) (Event, error) {
 		}
 	}
 	return e, nil
-}
-
-// hub wakes those who watch a job.
-type hub struct {
-	watching atomic.Int64 // how many watchers there are: mostly none
-	mu       sync.Mutex
-	watchers map[ulid.ULID]map[*watcher]struct{}
-}
-
-func (h *hub) init() { h.watchers = map[ulid.ULID]map[*watcher]struct{}{} }
-
-// watch adds a watcher of the changes of state of a job and, if it wants all, of its
-// progress and output.
-func (h *hub) watch(id ulid.ULID, all bool) *watcher {
-	w := &watcher{news: make(chan struct{}, 1), all: all}
-	h.watching.Add(1)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.watchers[id] == nil {
-		h.watchers[id] = map[*watcher]struct{}{}
-	}
-	h.watchers[id][w] = struct{}{}
-	return w
-}
-
-func (h *hub) leave(id ulid.ULID, w *watcher) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.watchers[id], w)
-	if len(h.watchers[id]) == 0 {
-		delete(h.watchers, id)
-	}
-	h.watching.Add(-1)
-}
-
-// changed says that a job has a new event in the store.
-func (h *hub) changed(id ulid.ULID) {
-	h.each(id, func(w *watcher) { w.wake() })
-}
-
-// maxWatchers is how many may watch jobs before the handler lets nobody wait or
-// stream any more.
-const maxWatchers = 4_000
-
-func (h *hub) full() bool { return h.watching.Load() >= maxWatchers }
-
-// wakeAll makes every watcher look at the store again.
-func (h *hub) wakeAll() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, watchers := range h.watchers {
-		for w := range watchers {
-			w.wake()
-		}
-	}
-}
-
-// tell passes on an event that is not stored.
-func (h *hub) tell(e Event) {
-	h.each(e.JobID, func(w *watcher) {
-		if w.all {
-			w.add(e)
-		}
-	})
-}
-
-func (h *hub) each(id ulid.ULID, fn func(*watcher)) {
-	if h.watching.Load() == 0 {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for w := range h.watchers[id] {
-		fn(w)
-	}
-}
-
-// watcher is one who watches a job.
-type watcher struct {
-	news chan struct{} // holds at most one token
-	all  bool          // wants what is not stored too
-	mu   sync.Mutex
-	live []Event
-	size int // bytes of live
-}
-
-const (
-	watcherBuffer = 256 << 10
-	eventOverhead = 128
-)
-
-func (w *watcher) wake() {
-	select {
-	case w.news <- struct{}{}:
-	default:
-	}
-}
-
-func (w *watcher) add(e Event) {
-	defer w.wake()
-	size := len(e.Output) + eventOverhead
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if n := len(w.live); n > 0 && w.live[n-1].Type == GapEvent {
-		return // until the watcher has looked
-	}
-	if w.size+size > watcherBuffer {
-		e.Type, e.Output, e.Progress = GapEvent, nil, nil
-	}
-	w.live, w.size = append(w.live, e), w.size+size
-}
-
-func (w *watcher) take() []Event {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	live := w.live
-	w.live, w.size = nil, 0
-	return live
 }

@@ -18,7 +18,7 @@ import (
 // Output that comes, with the end of its job, while a watcher reads the changes of state
 // is told before that end.
 func TestTheLastOutputIsTold(t *testing.T) {
-	typed := regexp.MustCompile(`(?m)^event: (\w+)\n(?:id: \d+\n)?data: (?:.*"state":"(\w+)"|(.*))`)
+	typed := regexp.MustCompile(`(?m)^event: (\w+)\n(?:id: [\d:]+\n)?data: (?:.*"state":"(\w+)"|(.*))`)
 	for name, watch := range map[string]func(*testing.T, *foreman.Foreman, ulid.ULID) []string{
 		"by Watch": func(t *testing.T, f *foreman.Foreman, id ulid.ULID) (told []string) {
 			for e, err := range f.Watch(t.Context(), id, 0) {

@@ -43,6 +43,7 @@ type queueJSON struct {
 	Position   int       `json:"position,omitempty"`
 	WaitingFor string    `json:"waiting_for"`
 	ETA        time.Time `json:"eta,omitzero"`
+	ETAMargin  string    `json:"eta_margin,omitempty"`
 	ReadyAt    time.Time `json:"ready_at,omitzero"`
 }
 
@@ -59,7 +60,7 @@ func jobAsJSON(j *Job, base string) *jobJSON {
 		Links: linksTo(base, j.ID),
 	}
 	if q := j.Queue; q != nil {
-		out.Queue = &queueJSON{Position: q.Position, WaitingFor: q.WaitingFor, ETA: q.ETA.UTC(), ReadyAt: q.At.UTC()}
+		out.Queue = &queueJSON{Position: q.Position, WaitingFor: q.WaitingFor, ETA: q.ETA.UTC(), ETAMargin: durationJSON(q.Margin.Round(time.Millisecond)), ReadyAt: q.At.UTC()}
 	}
 	return out
 }

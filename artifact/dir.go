@@ -14,8 +14,8 @@ import (
 // bufferSize is what a Put reads at a time.
 const bufferSize = 128 << 10
 
-// Dir is a [Store] that keeps each artifact in a file of its own, below one
-// directory: see [OpenDir].
+// Dir is a [Store] and a [Spooler] that keeps each artifact, and each spool, in a file
+// of its own, below one directory: see [OpenDir].
 type Dir struct {
 	root    *os.Root
 	fsync   func(*os.File) error // (*os.File).Sync, but for tests
@@ -67,8 +67,10 @@ func OpenDir(path string) (*Dir, error) {
 
 // prepare makes what all Puts need, and finds the shards that are there.
 func (d *Dir) prepare() error {
-	if err := d.root.Mkdir(tempDir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	for _, dir := range []string{tempDir, spoolDir} {
+		if err := d.root.Mkdir(dir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
 	}
 	names, err := d.list(".")
 	if err != nil {

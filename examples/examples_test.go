@@ -10,9 +10,11 @@ import (
 
 func TestExamples(t *testing.T) {
 	for name, want := range map[string]string{
-		"submit":   "queued\nworking\ndone\n\"HELLO\"\n",
-		"mount":    "200 OK\nfinished: true\nlinks with the prefix: true\n",
-		"backend":  "done in attempt 2 {\"bytes\":21,\"pages\":3}\nbook.txt text/plain; charset=utf-8\npage 1\npage 2\npage 3\n",
+		"submit":  "queued\nworking\ndone\n\"HELLO\"\n",
+		"mount":   "200 OK\nfinished: true\nlinks with the prefix: true\n",
+		"backend": "done in attempt 2 {\"bytes\":21,\"pages\":3}\nbook.txt text/plain; charset=utf-8\npage 1\npage 2\npage 3\n",
+		"command": "done sorted.txt\n2 apple\n3 fig\n1 pear\nfailed backend_rejected\n" +
+			"argument 1 of the program: {{.Input.column}}: the input has no \"column\"\nfailed backend_error\n",
 		"receiver": "1: queued\n2: working\n3: done\n",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,12 +2,12 @@ package ollama
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/foreman-go/foreman"
@@ -38,25 +38,37 @@ type Options struct {
 	// MaxAnswer bounds the answer to a job in bytes, as Ollama sends it; it is kept
 	// in memory until it is whole. If MaxAnswer is 0, 64 MiB is used.
 	MaxAnswer int64
+
+	// LoadTimeout bounds one load of a model, with the unloads before it. If
+	// LoadTimeout is 0, ten minutes is used.
+	LoadTimeout time.Duration
+	// KeepAlive is how long Ollama keeps a model that nobody asks for, from when
+	// Foreman has had it loaded; negative for ever. What a request says itself counts
+	// from then on. If KeepAlive is 0, it is up to Ollama (OLLAMA_KEEP_ALIVE there).
+	KeepAlive time.Duration
 }
 
-// Backend is an Ollama server as a [foreman.Backend] and [foreman.Checker]. It is
-// safe for concurrent use, and starts no goroutines of its own but those that net/http
-// has for each connection.
+// Backend is an Ollama server as a [foreman.Backend] that is also a [foreman.Laner], a
+// [foreman.Loader] and a [foreman.Checker]. It is safe for concurrent use, and starts no
+// goroutines of its own but those that net/http has for each connection.
 type Backend struct {
-	url       *url.URL
-	api       API
-	transport http.RoundTripper // for jobs
-	callers   http.RoundTripper // for those who wait
-	proxies   [forms]*httputil.ReverseProxy
-	log       *slog.Logger
-	maxAnswer int64
+	url         *url.URL
+	api         API
+	transport   http.RoundTripper // for jobs
+	callers     http.RoundTripper // for those who wait
+	plain       http.RoundTripper // for what Foreman asks itself
+	proxies     [forms]*httputil.ReverseProxy
+	log         *slog.Logger
+	maxAnswer   int64
+	loadTimeout time.Duration
+	keepAlive   time.Duration
+
+	held    held
+	silent  atomic.Pointer[string] // the model that said nothing, while the server is suspect
+	probing chan struct{}          // holds a token while the server is being probed
 }
 
-var (
-	_ foreman.Backend = (*Backend)(nil)
-	_ foreman.Checker = (*Backend)(nil)
-)
+var _ foreman.Backend = (*Backend)(nil)
 
 // New makes a Backend. It connects to nothing. The error says what is wrong with the
 // URL or the API.
@@ -69,49 +81,27 @@ func New(o *Options) (*Backend, error) {
 		return nil, fmt.Errorf("ollama: %w", err)
 	}
 	b := &Backend{
-		api: cmp.Or(o.API, OllamaAPI), transport: o.Transport, callers: o.Transport, log: o.Logger,
-		maxAnswer: o.MaxAnswer,
+		api: cmp.Or(o.API, OllamaAPI), plain: o.Transport, callers: o.Transport, log: o.Logger,
+		maxAnswer: o.MaxAnswer, loadTimeout: o.LoadTimeout, keepAlive: o.KeepAlive,
+		held: held{of: map[string]*holding{}}, probing: make(chan struct{}, 1),
 	}
 	if b.api != OllamaAPI && b.api != OpenAIAPI {
 		return nil, fmt.Errorf("ollama: the API must be %q or %q", OllamaAPI, OpenAIAPI)
 	}
 	b.url = b.api.base(u)
-	if b.transport == nil {
-		b.transport, b.callers = newTransport(false), newTransport(true)
+	if b.plain == nil {
+		b.plain, b.callers = newTransport(false), newTransport(true)
 	}
+	b.transport, b.callers = &witness{b, b.plain}, &witness{b, b.callers}
 	if b.log == nil {
 		b.log = slog.Default()
 	}
 	if b.maxAnswer <= 0 {
 		b.maxAnswer = 64 << 20
 	}
+	if b.loadTimeout <= 0 {
+		b.loadTimeout = 10 * time.Minute
+	}
 	b.proxies = b.newProxies()
 	return b, nil
-}
-
-const checkTimeout = 5 * time.Second
-
-// Check asks the server for its version, or one of OpenAI's API for its models. It returns nil if that is answered within
-// five seconds, and otherwise an error that says what to look at.
-func (b *Backend) Check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url.JoinPath(b.api.checkPath()).String(), http.NoBody)
-	if err != nil {
-		return fmt.Errorf("ollama: %w", err)
-	}
-	r.Header.Set("User-Agent", userAgent)
-	resp, err := b.transport.RoundTrip(r)
-	if err != nil {
-		return b.unreachable(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("ollama: %s answers GET %s with %s: is it the right server?", b.url, b.api.checkPath(), resp.Status)
-	}
-	return nil
-}
-
-func (b *Backend) unreachable(err error) error {
-	return fmt.Errorf("ollama: cannot reach the model server at %s: is it running? %w", b.url, err)
 }

@@ -10,11 +10,68 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/foreman-go/foreman"
 	"github.com/foreman-go/foreman/internal/ollamatest"
 	"github.com/foreman-go/foreman/ollama"
 )
+
+// A server with a GPU for large models, and one without for embeddings.
+func Example_pools() {
+	if err := pools(); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// qwen3:30b num_ctx=8192
+	// nomic-embed-text
+}
+
+func pools() error {
+	dir, err := os.MkdirTemp("", "foreman")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	gpu, err := ollama.New(&ollama.Options{URL: "gpu.internal", KeepAlive: -1})
+	if err != nil {
+		return err
+	}
+	cpu, err := ollama.New(&ollama.Options{URL: "cpu.internal"})
+	if err != nil {
+		return err
+	}
+	embeds := func(model string) bool { return strings.HasPrefix(model, "nomic-embed-text") }
+	f, err := foreman.New(foreman.Pools{
+		{Name: "gpu", Backend: gpu, PerSlot: 4, Serves: func(model string) bool { return !embeds(model) }},
+		{Name: "cpu", Backend: cpu, Slots: 2, Serves: embeds},
+	}, &foreman.Options{
+		Dir:     dir,
+		MaxWait: 30 * time.Second,
+		Models:  map[string]foreman.Limits{"qwen3:30b": {PerSlot: 1}},
+	})
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+
+	for _, s := range []foreman.Spec{
+		{Model: "qwen3:30b", Input: json.RawMessage(`{"prompt":"work","options":{"num_ctx":8192,"seed":1}}`)},
+		{Model: "nomic-embed-text:latest", Input: json.RawMessage(`{"input":"work"}`)},
+	} {
+		if _, err := f.Submit(context.Background(), s); err != nil {
+			return err
+		}
+	}
+	queue, err := f.Queue(context.Background())
+	if err != nil {
+		return err
+	}
+	for _, lane := range queue.Lanes {
+		fmt.Println(lane.Lane)
+	}
+	return nil
+}
 
 // A job and a caller that waits, through the same queue to one model server.
 func Example() {

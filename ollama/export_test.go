@@ -5,6 +5,9 @@ import (
 	"io"
 )
 
+// OwnAgent is the User-Agent of requests of Foreman's own.
+const OwnAgent = ownAgent
+
 // ParseURL is for the tests of the forms of OLLAMA_HOST.
 func ParseURL(s string) (string, error) {
 	u, err := parseURL(s)

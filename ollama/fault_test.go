@@ -69,7 +69,9 @@ func TestFaults(t *testing.T) {
 			require.Contains(t, j.Error.Message, c.message)
 			require.Equal(t, c.attempts, j.Attempt)
 			require.Equal(t, c.attempts == 2, j.Error.Retryable)
-			require.Empty(t, j.Artifacts)
+			for _, a := range j.Artifacts {
+				require.Equal(t, "partial", a.Name, "no more than what was generated")
+			}
 			wait(t, r.model, func(s ollamatest.Stats) bool { return s.InFlight == 0 })
 		})
 	}
@@ -94,7 +96,10 @@ func TestNotOllama(t *testing.T) {
 
 func TestFaultThatPasses(t *testing.T) {
 	calls, step := 0, make(chan struct{})
-	r := newRig(t, setUp{model: &ollamatest.Options{Hook: func(_ ollamatest.Request, b *ollamatest.Behavior) {
+	r := newRig(t, setUp{model: &ollamatest.Options{Hook: func(q ollamatest.Request, b *ollamatest.Behavior) {
+		if own(q) {
+			return
+		}
 		b.Step = step
 		if calls++; calls < 3 {
 			b.End, b.EndAfter = ollamatest.Death, 1

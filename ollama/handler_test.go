@@ -155,7 +155,9 @@ func TestJobsAndCallersTakeTurns(t *testing.T) {
 		require.NoError(t, a.err)
 		require.Equal(t, 200, a.status)
 	}
-	wait(t, r.model, func(s ollamatest.Stats) bool { return s.Requests == 12 && s.InFlight == 0 })
+	wait(t, r.model, func(s ollamatest.Stats) bool {
+		return len(asked(r.model, "/api/chat"))+len(asked(r.model, "/api/generate")) == 12 && s.InFlight == 0
+	})
 	require.Equal(t, 1, r.model.Stats().MaxInFlight)
 	require.Less(t, r.model.Stats().Loads, 7, "though they came in turns of two models")
 }
@@ -300,7 +302,7 @@ func TestShutdownBeforeTheFirstToken(t *testing.T) {
 		foreman: &foreman.Options{DrainTimeout: time.Millisecond},
 	})
 	waiting := goCall(limited(t), "POST", r.front.URL+"/api/chat", chat("llama3", "a"))
-	wait(t, r.model, func(s ollamatest.Stats) bool { return s.InFlight == 1 })
+	wait(t, r.model, func(ollamatest.Stats) bool { return len(asked(r.model, "/api/chat")) == 1 })
 	r.stop()
 	a := <-waiting
 	require.Equal(t, 503, a.status)
@@ -319,7 +321,7 @@ func TestCallerThatTakesNothing(t *testing.T) {
 	req, err := http.NewRequestWithContext(t.Context(), "POST", r.front.URL+"/api/chat", strings.NewReader(chat("llama3", word)))
 	require.NoError(t, err)
 	require.NoError(t, req.Write(conn)) // and nothing is read
-	wait(t, r.model, func(s ollamatest.Stats) bool { return s.Requests == 1 })
+	wait(t, r.model, func(ollamatest.Stats) bool { return len(asked(r.model, "/api/chat")) == 1 })
 
 	a := call(limited(t), "POST", r.front.URL+"/api/chat", chat("other", "a b"))
 	require.NoError(t, a.err)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -149,6 +150,14 @@ func artifact(tb testing.TB, f *foreman.Foreman, id ulid.ULID) string {
 	require.NoError(tb, err)
 	return string(b)
 }
+
+// asked are the requests for a path, but for those by which Foreman has models loaded.
+func asked(s *ollamatest.Server, path string) []ollamatest.Request {
+	return slices.DeleteFunc(s.Requests(path), own)
+}
+
+// own reports whether a request is one of Foreman's own.
+func own(r ollamatest.Request) bool { return r.Header.Get("User-Agent") == ollama.OwnAgent }
 
 // answer is what came of a request. err is that of sending it or reading the body.
 type answer struct {

@@ -28,9 +28,14 @@ var loadOptions = []string{"main_gpu", "num_batch", "num_ctx", "num_gpu", "num_t
 // Bodies for /v1 have no such options. The lane of an input that cannot be read is the
 // model.
 //
+// The lane of a server of OpenAI's API is the model as it is written.
+//
 // Lane depends on the model and the input alone. It reads the input once, without
 // looking into what it passes over.
 func (b *Backend) Lane(s *foreman.Spec) string {
+	if b.api == OpenAIAPI {
+		return s.Model
+	}
 	return lane{modelName(s.Model), optionsOf(s.Input)}.String()
 }
 
@@ -51,6 +56,15 @@ func (l lane) String() string {
 		b.WriteString(" " + o.name + "=" + o.value)
 	}
 	return b.String()
+}
+
+// json are the options as they are sent.
+func (l lane) json() json.RawMessage {
+	var o object
+	for _, opt := range l.options {
+		o.set(opt.name, json.RawMessage(opt.value), "")
+	}
+	return o.bytes()
 }
 
 // parseLane reads the name of a lane. What does not look like one is a model.
@@ -94,10 +108,11 @@ func optionsOf(input []byte) []option {
 	return out
 }
 
-// readInput finds the options of a body, and what makes it an envelope. All are nil or
-// empty if it cannot be read.
+// readInput finds the options of a body, and what makes it an envelope: nothing does if it
+// has what a body for a model has. All are nil or empty if it cannot be read.
 func readInput(input []byte) (options map[string]any, path string, body []byte) {
 	var err error
+	asks := false
 	ok := members(input, func(name string, value []byte) bool {
 		switch {
 		case strings.EqualFold(name, "options"):
@@ -107,11 +122,16 @@ func readInput(input []byte) (options map[string]any, path string, body []byte) 
 			path, _ = unquoted(value)
 		case name == "body":
 			body = value
+		case strings.EqualFold(name, "messages"), strings.EqualFold(name, "prompt"), strings.EqualFold(name, "input"):
+			asks = true
 		}
 		return err == nil
 	})
 	if !ok || err != nil {
 		return nil, "", nil
+	}
+	if asks {
+		path = ""
 	}
 	return options, path, body
 }

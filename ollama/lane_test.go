@@ -39,6 +39,7 @@ func TestLane(t *testing.T) {
 		{"envelope of /v1", "m", `{"path":"/v1/chat/completions","body":{"options":{"num_ctx":1}}}`, "m"},
 		{"envelope of /api", "m", `{"body":{"options":{"num_ctx":1}},"path":"/api/embeddings"}`, "m num_ctx=1"},
 		{"envelope of nothing", "m", `{"path":"/api/chat","body":7}`, "m"},
+		{"an envelope that asks something itself", "m", `{"path":"/v1/x","body":{},"prompt":"a","options":{"num_ctx":1}}`, "m num_ctx=1"},
 		{"a path alone", "m", `{"path":"/v1/x","options":{"num_ctx":1}}`, "m num_ctx=1"},
 		{"a path that is none", "m", `{"path":7,"body":{},"options":{"num_ctx":1}}`, "m num_ctx=1"},
 		{"latest", "llama3:latest", ``, "llama3"},

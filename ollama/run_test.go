@@ -45,7 +45,7 @@ func TestJobs(t *testing.T) {
 				require.Equal(t, foreman.Done, j.State, "%v", j.Error)
 				require.Equal(t, c.output, output)
 
-				sent := r.model.Requests(c.path)
+				sent := asked(r.model, c.path)
 				require.Len(t, sent, 1)
 				require.Equal(t, input, string(sent[0].Body), "byte for byte")
 				require.Equal(t, "application/json", sent[0].Header.Get("Content-Type"))

@@ -15,7 +15,8 @@ var (
 	// inserted with another fingerprint.
 	ErrKeyReused = errors.New("store: idempotency key was used for something else")
 	// ErrFull says that the store has reached its size limit. Changes to what
-	// it holds still work; removing records makes room.
+	// it holds still work; removing records makes room. Of [Queue.Pause] it says
+	// that as many lanes are paused as can be.
 	ErrFull = errors.New("store: full")
 	// ErrInvalid says that the caller broke the contract.
 	ErrInvalid = errors.New("store: invalid")

@@ -1,51 +1,3 @@
-// Package store is the contract between Foreman and the place where its jobs
-// are kept. It is a leaf: it knows a queue of records, not jobs, so that the
-// root package can default to one implementation (package store/bolt) while
-// any other serves the same jobs.
-//
-// A record has three parts. The [Head] is small, changes, and may be indexed.
-// The spec is a blob written once, at [Store.Insert]. The outcome is a blob
-// written when the record ends, apart from the head, so that a change of state
-// never rewrites it. The store looks inside neither blob.
-//
-// Package store/storetest holds the suite that every implementation must pass.
-//
-// # Rules
-//
-//  1. A change, and the events and deliveries it causes, are one transaction.
-//  2. Every change names the [Head.Version] it was made from. If the record has
-//     moved on, nothing is changed and the result says [ErrStale].
-//  3. A lease that ran out can be taken by exactly one claimer: whoever first
-//     changes the record from the version it saw.
-//  4. The events of a record are numbered from 1 without gaps, and a delivery
-//     keeps the exact bytes to send.
-//  5. Records are claimed within a lane by priority, then age (the order of
-//     their ids). What a claim costs does not grow with the depth of the queue.
-//  6. What is not known is [ErrNotFound]; what is full is [ErrFull]; what is
-//     broken is an error. Nothing is ever dropped silently.
-//
-// # Calls
-//
-// Every method is safe for concurrent use, atomic for each item it is given,
-// and durable when it returns without an error: what it reported survives the
-// loss of the process and of power. A batch is there for speed alone: one item
-// of it may fail while its neighbours succeed, and the per-item [Result] says
-// which. The error beside the results is for the store as a whole, and means
-// that nothing is known of any item.
-//
-// A call whose context ends returns the context's error; a write that was
-// already on its way may still happen. Blobs given to a store must not be
-// modified afterwards; blobs it returns belong to the caller.
-//
-// # Time
-//
-// Leases are durations, measured by the store's own clock, so that the clock
-// of a worker cannot lengthen its own lease. Other times are given by the
-// caller and compared with the store's clock.
-//
-// A store that only one process can have open ends every lease, of records and of
-// deliveries, when it is opened: whoever held it is gone. In any other store leases
-// last until they run out.
 package store
 
 import (
@@ -120,6 +72,29 @@ type Queue interface {
 	// No record is ever claimed by two callers from the same version. start
 	// must be quick and free of effects: it runs inside the transaction and may
 	// run again if the transaction does.
+	//
+	// The order is by priority, highest first; then by turn, lowest first; then
+	// by id. Turns are numbers of their own in each lane and priority. A record
+	// that becomes ready, because it is inserted, becomes due, is queued again
+	// after its end, or moves there from another lane or priority, gets
+	//
+	//   - the least turn that any ready record has there, or 1 if there is none;
+	//   - but at least the one after the turn that its owner was given last
+	//     there, if a record of that owner with a turn above 0 is ready there.
+	//
+	// A record that is queued again from working has turn 0, and so goes before
+	// all that have not begun, at once or when it becomes due, until it has been
+	// claimed. Any other keeps its turn while it is ready and not moved. Turns are
+	// given in the order of changes; records that become due get theirs in the
+	// order of RunAt, before those of changes made afterwards, if need be a
+	// thousand at a time.
+	//
+	// So owners take turns, whatever each of them has queued. An owner who has
+	// nothing ready waits for at most one record of each other owner, beside those
+	// that have begun before; and the records of an owner alone are claimed in the
+	// order in which they became ready.
+	//
+	// Nothing is claimed from a lane that is paused: see Pause.
 	Claim(ctx context.Context, c Claim, start func(Record) Change) ([]Record, error)
 
 	// Extend moves the deadline of working records to lease from now. It
@@ -127,14 +102,33 @@ type Queue interface {
 	// [ErrStale] and its present head.
 	Extend(ctx context.Context, refs []Ref, lease time.Duration) ([]Result, error)
 
-	// Lanes tells of every lane that has a record ready to be claimed. A queued
-	// record past its deadline, which nobody can claim, may be counted until it
-	// has been changed.
+	// Pause keeps claims away from the lanes named, or from all, until Resume.
+	// It holds in every process, whatever becomes of any: a claim that is not over
+	// when Pause returns finds nothing there. What was claimed before stays
+	// claimed. A lane need not have records, and may be paused already.
+	//
+	// At most [MaxPaused] lanes can be paused. When there would be more, no lane
+	// is paused and the error is [ErrFull].
+	Pause(ctx context.Context, p Pause) error
+
+	// Resume ends what Pause began, of just what is named: resuming all leaves
+	// those paused that were paused by name, and the other way round. What is not
+	// paused may be named too.
+	Resume(ctx context.Context, p Pause) error
+
+	// Paused tells what is paused, the lanes in the order of their names.
+	Paused(ctx context.Context) (Pause, error)
+
+	// Lanes tells of every lane that has a record ready to be claimed, and of
+	// those that are paused too. A queued record past its deadline, which nobody
+	// can claim, may be counted until it has been changed.
 	Lanes(ctx context.Context) ([]Lane, error)
 
 	// Position counts the ready records of the same lane that would be claimed
-	// before the record named, and stops counting at limit. A record that is
-	// not ready has position 0 and ready false. Records past their deadline may
+	// before the record named, by the order of Claim, and stops counting at limit.
+	// Those that become ready afterwards may go before it: of a higher priority, of
+	// other owners, or because they had begun before. A record that is not ready
+	// has position 0 and ready false. Records past their deadline may
 	// be taken for ready, as in Lanes.
 	Position(ctx context.Context, id ulid.ULID, limit int) (ahead int, ready bool, err error)
 
@@ -218,11 +212,28 @@ type Upcoming struct {
 	Delivery time.Time // a delivery becomes due that is not due yet and is the earliest pending one of its record
 }
 
+// MaxPaused is how many lanes can be paused by name.
+const MaxPaused = 1000
+
+// Pause names what is to be paused or resumed, or is paused. All and each lane are
+// independent of each other: a lane is paused while it is named or all are.
+type Pause struct {
+	All   bool
+	Lanes []string // an empty name is that of a lane like any other
+}
+
 // Lane summarises the records of one lane that are ready to be claimed.
 type Lane struct {
 	Name     string
-	Kind     string    // of its first record
-	Ready    int       // how many are ready
-	Priority int32     // the highest priority among them
-	Since    time.Time // when the longest-waiting one of those first in their priority became due
+	Kind     string // of the record that is first in claim order; empty if it cannot be read
+	Ready    int    // how many are ready
+	Priority int32  // the highest priority among them
+	Paused   bool   // by its name, or because all lanes are
+
+	// Since is when the longest waiting of them became due: at RunAt, or when it
+	// was created. A store need look only at the first 128 of each priority, in
+	// claim order. So Since may be later than the longest waiting record's, while
+	// that one is behind 128 others of its priority, by as much as it has waited
+	// longer than those; it is never earlier.
+	Since time.Time
 }

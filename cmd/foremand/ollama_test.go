@@ -27,7 +27,9 @@ func TestOllamaComesUp(t *testing.T) {
 	server := ollamatest.New(t, &ollamatest.Options{Addr: addr})
 	j = until(t, p.url+"/jobs/"+j.ID, func(j job) bool { return j.State == "done" })
 	require.Equal(t, 1, j.Attempt, "waiting was no attempt")
-	require.Len(t, server.Requests("/api/generate"), 1)
+	generate := server.Requests("/api/generate")
+	require.Len(t, generate, 2)
+	require.JSONEq(t, `{"model":"llama3"}`, string(generate[0].Body), "the model is loaded first")
 	require.Equal(t, http.StatusOK, get(t, p.url+"/readyz").status)
 
 	t.Run("echo is no model without -dev", func(t *testing.T) {

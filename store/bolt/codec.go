@@ -29,6 +29,7 @@ func open(b []byte) ([]byte, error) {
 // events and its blobs are.
 type row struct {
 	store.Head
+	turn          uint64   // see turns.go
 	events        []uint64 // by sequence from 1
 	spec, outcome blob
 }
@@ -55,6 +56,7 @@ func appendRow(b []byte, r *row) []byte {
 	h := &r.Head
 	b = appendBlob(b, r.spec)
 	b = appendBlob(b, r.outcome)
+	b = binary.AppendUvarint(b, r.turn)
 	b = binary.AppendUvarint(b, h.Version)
 	b = binary.AppendUvarint(b, h.Seq)
 	b = appendString(b, string(h.State))
@@ -113,6 +115,7 @@ func decodeRow(b []byte, w *row) error {
 	r := reader{b: b}
 	h := &w.Head
 	w.spec, w.outcome = r.blob(), r.blob()
+	w.turn = r.uvarint()
 	h.Version = r.uvarint()
 	h.Seq = r.uvarint()
 	h.State = state(r.bytes())

@@ -24,7 +24,7 @@ func fullRow() row {
 			Created: at(1), RunAt: at(2), Started: at(3), Finished: at(4), Expires: at(5), Deadline: at(6),
 			IdempotencyKey: "key", Fingerprint: []byte{1}, Note: []byte("note"),
 		},
-		events: []uint64{4, 5, math.MaxUint64}, spec: blob{pos: 3, sum: 1}, outcome: blob{pos: math.MaxUint64, sum: math.MaxUint32},
+		turn: math.MaxUint64, events: []uint64{4, 5, math.MaxUint64}, spec: blob{pos: 3, sum: 1}, outcome: blob{pos: math.MaxUint64, sum: math.MaxUint32},
 	}
 }
 

@@ -58,7 +58,7 @@ func (t *txn) indexed(id ulid.ULID) (row, error) {
 
 // reindex moves the index keys of a record. old is nil for a new record, and new is
 // nil for one that goes away.
-func (t *txn) reindex(old, new *store.Head) error {
+func (t *txn) reindex(old, new *row) error {
 	if err := t.moveQueued(old, new); err != nil {
 		return err
 	}
@@ -72,32 +72,39 @@ func (t *txn) put(r *row) error {
 
 // moveQueued keeps a queued record in exactly one of bucketReady and
 // bucketDelayed. One whose time has come stays in bucketDelayed until promote
-// moves it, so the old key can be in either.
-func (t *txn) moveQueued(old, new *store.Head) error {
+// moves it, so the old key can be in either. It sets the turn of new.
+func (t *txn) moveQueued(old, new *row) error {
+	queued := new != nil && new.State == store.Queued
+	delayed := queued && new.RunAt.After(t.now)
+	front := old != nil && old.State == store.Working
 	if old != nil && old.State == store.Queued {
-		key := readyKey(old.Lane, old.Priority, old.ID)
-		ready := t.bucket(bucketReady)
-		if ready.Get(key) != nil {
-			if err := ready.Delete(key); err != nil {
-				return err
-			}
-			t.gain(old.Lane, -1)
-		} else if err := t.bucket(bucketDelayed).Delete(timedKey(old.RunAt, old.ID)); err != nil {
+		front = old.turn == frontTurn
+		l := levelOf(&old.Head)
+		if queued && !delayed && levelOf(&new.Head) == l && t.get(bucketReady, readyKey(l, old.turn, old.ID)) != nil {
+			new.turn = old.turn
+			return t.putReady(new)
+		}
+		ready, err := t.removeReady(l, old.turn, old.ID, old.Owner)
+		if err != nil {
 			return err
 		}
+		if !ready {
+			if err := t.bucket(bucketDelayed).Delete(timedKey(old.RunAt, old.ID)); err != nil {
+				return err
+			}
+		}
 	}
-	if new == nil || new.State != store.Queued {
+	if !queued {
 		return nil
 	}
-	if new.RunAt.After(t.now) {
+	new.turn = firstTurn
+	if front {
+		new.turn = frontTurn
+	}
+	if delayed {
 		return t.bucket(bucketDelayed).Put(timedKey(new.RunAt, new.ID), present)
 	}
-	return t.putReady(new)
-}
-
-func (t *txn) putReady(h *store.Head) error {
-	t.gain(h.Lane, 1)
-	return t.bucket(bucketReady).Put(readyKey(h.Lane, h.Priority, h.ID), present)
+	return t.makeReady(new)
 }
 
 func (t *txn) gain(lane string, n int64) {
@@ -107,7 +114,7 @@ func (t *txn) gain(lane string, n int64) {
 	t.lanes[lane] += n
 }
 
-func (t *txn) moveDeadline(old, new *store.Head) error {
+func (t *txn) moveDeadline(old, new *row) error {
 	var from, to []byte
 	if old != nil && !old.Deadline.IsZero() {
 		from = deadlineKey(classOf(old.State), old.Deadline, old.ID)
@@ -128,10 +135,10 @@ func (t *txn) moveDeadline(old, new *store.Head) error {
 
 // setDeadline changes nothing else.
 func (t *txn) setDeadline(r *row, deadline time.Time) error {
-	old := r.Head
+	old := *r
 	r.Deadline = deadline
 	micro(&r.Head)
-	if err := t.moveDeadline(&old, &r.Head); err != nil {
+	if err := t.moveDeadline(&old, r); err != nil {
 		return err
 	}
 	return t.put(r)
@@ -140,8 +147,13 @@ func (t *txn) setDeadline(r *row, deadline time.Time) error {
 // promotion bounds how many records one transaction makes ready.
 const promotion = 1000
 
-// promote makes queued records ready whose time has come.
+// promote makes queued records ready whose time has come, once in a transaction. It
+// comes before rows are read, since it may change them.
 func (t *txn) promote() error {
+	if t.promoted {
+		return nil
+	}
+	t.promoted = true
 	var due [][]byte
 	c := t.bucket(bucketDelayed).Cursor()
 	for k, _ := c.First(); k != nil && len(due) < promotion && !timeAt(k).After(t.now); k, _ = c.Next() {
@@ -155,7 +167,14 @@ func (t *txn) promote() error {
 		if err != nil {
 			continue // it is nobody's to claim; Get reports it
 		}
-		if err := t.putReady(&r.Head); err != nil {
+		sign := r.turn
+		if err := t.makeReady(&r); err != nil {
+			return err
+		}
+		if r.turn == sign {
+			continue
+		}
+		if err := t.put(&r); err != nil {
 			return err
 		}
 	}

@@ -13,18 +13,21 @@ const formatVersion = 2
 var (
 	formatKey  = []byte("format")
 	backlogKey = []byte("backlog") // how many deliveries are pending
+	pausedKey  = []byte("paused")  // present while all lanes are paused
 )
 
 // The buckets. Numbers in keys are big-endian, so that keys sort by them; names
 // in keys are preceded by their length, so that none is a prefix of another.
 const (
-	bucketMeta       = iota // format, backlog
+	bucketMeta       = iota // format, backlog, paused
 	bucketHeads             // id -> row
 	bucketLog               // pos -> id, seq, owner, data of an event; pos, blobMark -> spec or outcome. Its sequence is the last pos given
 	bucketKeys              // owner, idempotency key -> id
-	bucketReady             // lane, priority (highest first), id -> present
+	bucketReady             // lane, priority (highest first), turn, id -> due since, owner
+	bucketTurns             // lane, priority, owner -> see turns
 	bucketDelayed           // run at, id -> present
 	bucketLanes             // lane -> number of keys in bucketReady
+	bucketPaused            // lane -> present
 	bucketDeadlines         // class, deadline, id -> present
 	bucketDeliveries        // id, seq -> delivery without body
 	bucketBodies            // id, seq -> body
@@ -39,8 +42,10 @@ var bucketNames = [bucketCount][]byte{
 	[]byte("log"),
 	[]byte("keys"),
 	[]byte("ready"),
+	[]byte("turns"),
 	[]byte("delayed"),
 	[]byte("lanes"),
+	[]byte("paused"),
 	[]byte("deadlines"),
 	[]byte("deliveries"),
 	[]byte("bodies"),
@@ -100,9 +105,24 @@ func priorityAt(b []byte) int32 {
 	return int32(^binary.BigEndian.Uint32(b) ^ 1<<31)
 }
 
-func readyKey(lane string, priority int32, id ulid.ULID) []byte {
-	b := make([]byte, 0, 2+len(lane)+4+idSize)
-	return append(appendPriority(appendName(b, lane), priority), id[:]...)
+func readyKey(l level, turn uint64, id ulid.ULID) []byte {
+	b := make([]byte, 0, 2+len(l.lane)+4+8+idSize)
+	return append(binary.BigEndian.AppendUint64(appendLevel(b, l), turn), id[:]...)
+}
+
+func appendLevel(b []byte, l level) []byte {
+	return appendPriority(appendName(b, l.lane), l.priority)
+}
+
+// cutReady takes a key of bucketReady apart, which begins with a name of this length.
+func cutReady(k []byte, name int) (priority int32, turn uint64, id ulid.ULID) {
+	k = k[2+name:]
+	return priorityAt(k), binary.BigEndian.Uint64(k[4:]), ulid.ULID(k[4+8:])
+}
+
+func turnsKey(l level, owner string) []byte {
+	b := make([]byte, 0, 2+len(l.lane)+4+len(owner))
+	return append(appendLevel(b, l), owner...)
 }
 
 func timedKey(t time.Time, id ulid.ULID) []byte {

@@ -14,6 +14,9 @@ import (
 func (s *Store) Claim(ctx context.Context, c store.Claim, start func(store.Record) store.Change) ([]store.Record, error) {
 	var out []store.Record
 	err := s.write(ctx, func(t *txn) error {
+		if t.pausedAll() || t.pausedLane(appendName(nil, c.Lane)) {
+			return nil
+		}
 		if err := t.promote(); err != nil {
 			return err
 		}
@@ -40,13 +43,21 @@ func (s *Store) Claim(ctx context.Context, c store.Claim, start func(store.Recor
 // claimable reads the rows of a lane that can be claimed, in claim order.
 func (t *txn) claimable(lane string, limit int) ([]row, error) {
 	var rows []row
-	var damaged [][]byte
+	type entry struct {
+		level
+		turn  uint64
+		id    ulid.ULID
+		owner string
+	}
+	var damaged []entry
 	prefix := appendName(nil, lane)
 	c := t.bucket(bucketReady).Cursor()
-	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix) && len(rows) < limit; k, _ = c.Next() {
-		r, err := t.indexed(ulid.ULID(k[len(k)-idSize:]))
+	for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix) && len(rows) < limit; k, v = c.Next() {
+		priority, turn, id := cutReady(k, len(lane))
+		r, err := t.indexed(id)
 		if err != nil {
-			damaged = append(damaged, bytes.Clone(k))
+			_, owner := readyOf(v)
+			damaged = append(damaged, entry{level{lane, priority}, turn, id, owner})
 			continue
 		}
 		if r.Deadline.IsZero() || r.Deadline.After(t.now) {
@@ -54,11 +65,10 @@ func (t *txn) claimable(lane string, limit int) ([]row, error) {
 		}
 	}
 	// A record that cannot be read is nobody's to claim. Get reports it.
-	for _, k := range damaged {
-		if err := t.bucket(bucketReady).Delete(k); err != nil {
+	for _, e := range damaged {
+		if _, err := t.removeReady(e.level, e.turn, e.id, e.owner); err != nil {
 			return nil, err
 		}
-		t.gain(lane, -1)
 	}
 	return rows, nil
 }
@@ -137,12 +147,11 @@ func (s *Store) Lanes(ctx context.Context) ([]store.Lane, error) {
 	}
 	var out []store.Lane
 	err := s.view(func(t *txn) error {
+		all := t.pausedAll()
 		return t.bucket(bucketLanes).ForEach(func(k, v []byte) error {
 			name, _ := cutName(k)
-			l := store.Lane{Name: string(name), Ready: int(posAt(v))}
-			if err := t.summarise(k, &l); err != nil {
-				return err
-			}
+			l := store.Lane{Name: string(name), Ready: int(posAt(v)), Paused: all || t.pausedLane(k)}
+			t.summarise(k, &l)
 			out = append(out, l)
 			return nil
 		})
@@ -150,33 +159,34 @@ func (s *Store) Lanes(ctx context.Context) ([]store.Lane, error) {
 	return out, err
 }
 
-// summarise looks at the first record of each priority of a lane.
-func (t *txn) summarise(prefix []byte, l *store.Lane) error {
+// sinceDepth is how many records of each priority summarise looks at. Each owner's
+// longest waiting one is at one of the two least turns, if it has not withdrawn others,
+// so that of up to 64 owners all are seen.
+const sinceDepth = 128
+
+// summarise looks at the first records of each priority of a lane.
+func (t *txn) summarise(prefix []byte, l *store.Lane) {
 	c := t.bucket(bucketReady).Cursor()
-	first := true
-	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); {
-		p := priorityAt(k[len(prefix):])
-		if first {
-			l.Priority = p
-			first = false
-		}
-		if h, err := t.indexed(ulid.ULID(k[len(k)-idSize:])); err == nil { // else Claim will see to it
-			since := h.Created
-			if h.RunAt.After(since) {
-				since = h.RunAt
-			}
-			l.Since = earliest(l.Since, since)
-			if l.Kind == "" {
-				l.Kind = h.Kind
-			}
-		}
-		// On to the first key of a lower priority.
-		last := readyKey(l.Name, p, ulid.ULID(bytes.Repeat([]byte{0xff}, idSize)))
-		if k, _ = c.Seek(last); bytes.Equal(k, last) {
-			k, _ = c.Next()
+	k, v := c.Seek(prefix)
+	if bytes.HasPrefix(k, prefix) {
+		priority, _, id := cutReady(k, len(l.Name))
+		l.Priority = priority
+		if r, err := t.indexed(id); err == nil { // else Claim will see to it
+			l.Kind = r.Kind
 		}
 	}
-	return nil
+	for bytes.HasPrefix(k, prefix) {
+		same := k[:len(prefix)+4] // lane and priority
+		n := 0
+		for ; n < sinceDepth && bytes.HasPrefix(k, same); n++ {
+			since, _ := readyOf(v)
+			l.Since = earliest(l.Since, since)
+			k, v = c.Next()
+		}
+		if n == sinceDepth {
+			k, v = c.Seek(after(same))
+		}
+	}
 }
 
 // Position implements [store.Queue].
@@ -195,7 +205,7 @@ func (s *Store) Position(ctx context.Context, id ulid.ULID, limit int) (ahead in
 		if !ok {
 			return store.ErrNotFound
 		}
-		key := readyKey(h.Lane, h.Priority, h.ID)
+		key := readyKey(levelOf(&h.Head), h.turn, h.ID)
 		if h.State != store.Queued || t.get(bucketReady, key) == nil {
 			return nil
 		}

@@ -22,6 +22,9 @@ const (
 func (s *Store) Insert(ctx context.Context, in []store.Insertion) ([]store.Result, error) {
 	out := make([]store.Result, len(in))
 	err := s.write(ctx, func(t *txn) error {
+		if err := t.promote(); err != nil { // what was due before gets its turn before
+			return err
+		}
 		for i := range in {
 			if err := t.insert(&in[i], &out[i]); err != nil {
 				return err
@@ -64,7 +67,7 @@ func (t *txn) insert(in *store.Insertion, out *store.Result) error {
 			return err
 		}
 	}
-	if err := t.reindex(nil, h); err != nil {
+	if err := t.reindex(nil, r); err != nil {
 		return err
 	}
 	if err := t.putBlob(&r.spec, in.Spec); err != nil {
@@ -191,6 +194,9 @@ func (s *Store) Get(ctx context.Context, id ulid.ULID) (store.Record, error) {
 func (s *Store) Apply(ctx context.Context, changes []store.Change) ([]store.Result, error) {
 	out := make([]store.Result, len(changes))
 	err := s.write(ctx, func(t *txn) error {
+		if err := t.promote(); err != nil {
+			return err
+		}
 		for i := range changes {
 			c := &changes[i]
 			old, ok, err := t.current(store.Ref{ID: c.Head.ID, Version: c.Head.Version}, &out[i])
@@ -242,11 +248,11 @@ func (t *txn) apply(old *row, c *store.Change, out *store.Result) error {
 	if out.Err = check(&h, old.Seq, c.Events, c.Deliveries); out.Err != nil {
 		return nil
 	}
-	if err := t.reindex(&old.Head, &h); err != nil {
-		return err
-	}
 	r := *old
 	r.Head = h
+	if err := t.reindex(old, &r); err != nil {
+		return err
+	}
 	if h.State == store.Queued || c.Outcome != nil {
 		if err := t.deleteBlob(&r.outcome); err != nil {
 			return err
@@ -287,7 +293,7 @@ func (s *Store) Delete(ctx context.Context, refs []store.Ref) ([]store.Result, e
 }
 
 func (t *txn) delete(r *row) error {
-	if err := t.reindex(&r.Head, nil); err != nil {
+	if err := t.reindex(r, nil); err != nil {
 		return err
 	}
 	if err := t.bucket(bucketHeads).Delete(r.ID[:]); err != nil {

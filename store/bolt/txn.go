@@ -16,10 +16,14 @@ type txn struct {
 	buckets [bucketCount]*bbolt.Bucket
 	cursors [bucketCount]*bbolt.Cursor // for get and remove
 	lanes   map[string]int64           // how many ready keys each lane has gained
+	turns   map[share]*turns           // of the owners whose ready records have changed
+	least   map[level]uint64           // what leastTurn has found
 	full    *bool                      // whether MaxSize is reached, once somebody asked
 	last    *ulid.ULID                 // the highest id there is, once somebody asked
 	values  *arena                     // of a transaction that writes: see take
 	fresh   row                        // of the record that is being inserted
+
+	promoted bool // promote has run
 
 	damaged  []deliveryKey // of deliveries whose rows it has met and cannot be read
 	recount  bool          // whether pending cannot be relied on
@@ -125,6 +129,9 @@ func (t *txn) flush() error {
 		return err
 	}
 	if err := t.flushBacklog(); err != nil {
+		return err
+	}
+	if err := t.flushTurns(); err != nil {
 		return err
 	}
 	b := t.bucket(bucketLanes)

@@ -12,18 +12,19 @@ import (
 )
 
 // Benchmark measures what a busy desk does: inserting with 1, 16 and 256
-// callers, working off a queue in batches, claiming from a shallow and from a
-// deep queue (which should cost the same), sending deliveries, and reading one
-// page of a long list. One operation is one record, one delivery or one page;
-// records carry about 1 KiB, one event and one delivery. The custom metrics are
-// operations per second.
+// callers, working off a queue in batches, of one owner and of a thousand,
+// claiming from a shallow and from a deep queue (which should cost the same),
+// sending deliveries, and reading one page of a long list. One operation is one
+// record, one delivery or one page; records carry about 1 KiB, one event and one
+// delivery. The custom metrics are operations per second.
 func Benchmark(b *testing.B, h Harness) {
 	for _, callers := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("Insert/callers=%d", callers), func(b *testing.B) { benchInsert(b, h, callers) })
 	}
 	for _, batch := range []int{1, 64} {
-		b.Run(fmt.Sprintf("Drain/batch=%d", batch), func(b *testing.B) { benchDrain(b, h, batch) })
+		b.Run(fmt.Sprintf("Drain/batch=%d", batch), func(b *testing.B) { benchDrain(b, h, batch, 1) })
 	}
+	b.Run("Drain/batch=64/owners=1000", func(b *testing.B) { benchDrain(b, h, 64, 1000) })
 	for _, depth := range []int{100, 20_000} {
 		b.Run(fmt.Sprintf("Claim/depth=%d", depth), func(b *testing.B) { benchClaim(b, h, depth) })
 	}
@@ -38,13 +39,14 @@ func benchInsertion() store.Insertion {
 	return in
 }
 
-// fill inserts n records, outside of what is measured.
-func (f *fixture) fill(n int) {
+// fill inserts n records of so many owners, outside of what is measured.
+func (f *fixture) fill(n, owners int) {
 	f.t.Helper()
 	for n > 0 {
 		batch := make([]store.Insertion, min(n, 1000))
 		for i := range batch {
 			batch[i] = benchInsertion()
+			batch[i].Head.Owner = fmt.Sprint("owner ", i%owners)
 		}
 		f.insert(batch...)
 		n -= len(batch)
@@ -81,9 +83,9 @@ func benchInsert(b *testing.B, h Harness, callers int) {
 	perSecond(b, "records")
 }
 
-func benchDrain(b *testing.B, h Harness, batch int) {
+func benchDrain(b *testing.B, h Harness, batch, owners int) {
 	f := newFixture(b, h)
-	f.fill(b.N)
+	f.fill(b.N, owners)
 	b.ReportAllocs()
 	b.ResetTimer()
 	for left := b.N; left > 0; {
@@ -105,7 +107,7 @@ func benchDrain(b *testing.B, h Harness, batch int) {
 // benchClaim takes one record and puts it back, so that the depth stays.
 func benchClaim(b *testing.B, h Harness, depth int) {
 	f := newFixture(b, h)
-	f.fill(depth)
+	f.fill(depth, 1)
 	b.ReportAllocs()
 	b.ResetTimer()
 	for range b.N {
@@ -119,7 +121,7 @@ func benchClaim(b *testing.B, h Harness, depth int) {
 
 func benchSend(b *testing.B, h Harness, batch int) {
 	f := newFixture(b, h)
-	f.fill(b.N)
+	f.fill(b.N, 1)
 	b.ReportAllocs()
 	b.ResetTimer()
 	for left := b.N; left > 0; {
@@ -135,7 +137,7 @@ func benchSend(b *testing.B, h Harness, batch int) {
 // benchList reads pages from all over the list.
 func benchList(b *testing.B, h Harness, length int) {
 	f := newFixture(b, h)
-	f.fill(length)
+	f.fill(length, 1)
 	all := f.list(store.Query{Limit: 1000})
 	b.ReportAllocs()
 	b.ResetTimer()

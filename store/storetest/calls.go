@@ -41,6 +41,9 @@ func (f *fixture) calls() map[string]func(ctx context.Context) error {
 			_, err := s.Claim(ctx, store.Claim{Worker: "w", Lane: "lane", Limit: 1, Lease: long}, begin)
 			return err
 		},
+		"Pause":    func(ctx context.Context) error { return s.Pause(ctx, named("another")) },
+		"Resume":   func(ctx context.Context) error { return s.Resume(ctx, named("another")) },
+		"Paused":   func(ctx context.Context) error { _, err := s.Paused(ctx); return err },
 		"Extend":   func(ctx context.Context) error { _, err := s.Extend(ctx, refs(h), long); return err },
 		"Lanes":    func(ctx context.Context) error { _, err := s.Lanes(ctx); return err },
 		"Position": func(ctx context.Context) error { _, _, err := s.Position(ctx, h.ID, 9); return err },

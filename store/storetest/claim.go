@@ -34,16 +34,16 @@ func claimOrder(f *fixture) {
 	var heads []store.Head
 	for i, p := range priorities {
 		h := ranked("lane", p)
-		h.Created = now().Add(-time.Duration(i) * time.Minute) // age is the order of the ids
+		h.Created = now().Add(-time.Duration(i) * time.Minute)
 		heads = append(heads, h)
 	}
-	want := slices.Clone(heads)
+	var want []store.Head
+	for _, i := range []int{7, 3, 14, 0, 11, 10, 5, 1, 13, 2, 12, 9, 6, 8, 4} {
+		want = append(want, f.add(heads[i])) // age is the order in which they became ready
+	}
 	slices.SortStableFunc(want, func(a, b store.Head) int {
 		return cmp.Compare(b.Priority, a.Priority)
 	})
-	for _, i := range []int{7, 3, 14, 0, 11, 10, 5, 1, 13, 2, 12, 9, 6, 8, 4} {
-		f.add(heads[i])
-	}
 	var got []ulid.ULID
 	for _, n := range []int{1, 2, 5, 100} {
 		got = append(got, recordIDs(f.claim("lane", n))...)
@@ -160,14 +160,15 @@ func claimRunAt(f *fixture) {
 	f.Equal(store.Queued, f.get(far.ID).State)
 }
 
-// What becomes due takes its place by priority and age, whenever that was.
+// What becomes due is behind what its owner had ready before, and of those that become
+// due together the older is first.
 func claimBecomesDue(f *fixture) {
 	due := now().Add(brief)
 	oldest, high, plain, low := queued("lane"), ranked("lane", 7), queued("lane"), ranked("lane", -1)
 	oldest.RunAt, high.RunAt, low.RunAt = due, due, due
 	f.insert(insertion(plain, 0), insertion(low, 0), insertion(high, 0), insertion(oldest, 0))
 	f.eventually(func() bool { return f.ready()["lane"] == 4 }, "all to be ready")
-	f.Equal(ids(high, oldest, plain, low), recordIDs(f.claim("lane", 10)))
+	f.Equal(ids(high, plain, oldest, low), recordIDs(f.claim("lane", 10)))
 }
 
 func claimPastDeadline(f *fixture) {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -14,6 +15,8 @@ func laneRules() []rule {
 		{"Counts", lanesCount},
 		{"TopPriority", lanesPriority},
 		{"Since", lanesSince},
+		{"SinceOfOwners", lanesSinceOfOwners},
+		{"Kind", lanesKind},
 		{"Delayed", lanesDelayed},
 		{"PastDeadline", lanesPastDeadline},
 		{"Position", positionOrder},
@@ -69,32 +72,86 @@ func lanesPriority(f *fixture) {
 	f.EqualValues(-9, top())
 }
 
-// The longest waiting among the first of each priority: what waits behind an
-// older record of its own priority is not asked.
 func lanesSince(f *fixture) {
 	ago := func(minutes int) time.Time { return now().Add(-time.Duration(minutes) * time.Minute) }
 	since := func() time.Time { return f.lanes()["lane"].Since }
 
 	first, behind := ranked("lane", 5), ranked("lane", 5)
 	first.Created, first.RunAt = ago(90), ago(10)
-	behind.Created, behind.RunAt = ago(80), ago(50)
-	first, behind = f.add(first), f.add(behind)
+	first = f.add(first)
 	f.Equal(first.RunAt, since(), "due at RunAt")
+	behind.Created, behind.RunAt = ago(80), ago(50)
+	behind = f.add(behind)
+	f.Equal(behind.RunAt, since(), "whichever has waited longest")
 
 	low := ranked("lane", 1)
-	low.Created = ago(20)
+	low.Created = ago(60)
 	low = f.add(low)
 	f.Equal(low.Created, since(), "due when it was made, having no RunAt")
 
 	high := ranked("lane", 9)
-	high.Created, high.RunAt = ago(70), ago(30)
+	high.Created, high.RunAt = ago(70), ago(65)
 	high = f.add(high)
 	f.Equal(high.RunAt, since())
 
 	f.Equal(ids(high, first), recordIDs(f.claim("lane", 2)))
-	f.Equal(behind.RunAt, since(), "first in its priority now")
+	f.Equal(low.Created, since())
 	f.Equal(ids(behind), recordIDs(f.claim("lane", 1)))
 	f.Equal(low.Created, since())
+}
+
+// Those who have just come, and those that are retried, do not hide who waits behind them.
+func lanesSinceOfOwners(f *fixture) {
+	at := func(owner string, minutes int) store.Head {
+		h := by(owner)
+		h.Created = now().Add(-time.Duration(minutes) * time.Minute)
+		return f.add(h)
+	}
+	since := func() time.Time { return f.lanes()["lane"].Since }
+	at("a", 90)
+	longest := at("a", 80)
+	retried := change(f.claim("lane", 1)[0].Head, store.Queued, 0)
+	retried.Head.RunAt = now().Add(-time.Minute)
+	f.apply(retried)
+	f.Equal(longest.Created, since())
+	for n := range 62 {
+		at(fmt.Sprint(n), 10)
+		at(fmt.Sprint(n), 10)
+	}
+	f.Equal(longest.Created, since(), "of 63 owners")
+	for n := range 100 {
+		h := at(fmt.Sprint("more ", n), 10)
+		f.False(since().Before(longest.Created), "never earlier")
+		f.False(since().After(h.Created), "nor later than all of the first")
+	}
+}
+
+// The kind is that of the record which would be claimed.
+func lanesKind(f *fixture) {
+	kind := func() string { return f.lanes()["lane"].Kind }
+	add := func(owner, kind string, priority int32) store.Head {
+		h := by(owner)
+		h.Kind, h.Priority = kind, priority
+		return f.add(h)
+	}
+	first := add("a", "first", 0)
+	add("a", "second", 0)
+	add("b", "other", 0)
+	f.Equal("first", kind())
+	high := add("a", "high", 1)
+	f.Equal("high", kind())
+	f.remove(high)
+	f.Equal("first", kind())
+	changed := change(first, store.Queued, 0)
+	changed.Head.Kind = "changed"
+	f.apply(changed)
+	f.Equal("changed", kind())
+	for _, next := range []string{"other", "second"} {
+		f.claim("lane", 1)
+		f.Equal(next, kind())
+	}
+	f.add(queued("none"))
+	f.Empty(f.lanes()["none"].Kind)
 }
 
 func lanesDelayed(f *fixture) {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
 	"slices"
 
@@ -286,8 +287,17 @@ func (l *ledger) workOff() {
 				want = append(want, h)
 			}
 		}
-		slices.Reverse(want)
-		slices.SortStableFunc(want, func(a, b store.Head) int { return int(b.Priority - a.Priority) })
+		positions := map[ulid.ULID]int{}
+		for _, h := range want {
+			ahead, ready, err := l.Position(l.ctx, h.ID, n)
+			l.NoError(err)
+			l.True(ready)
+			positions[h.ID] = ahead
+		}
+		slices.SortFunc(want, func(a, b store.Head) int {
+			began := func(h store.Head) int { return min(h.Attempt, 1) }
+			return cmp.Or(cmp.Compare(b.Priority, a.Priority), began(b)-began(a), cmp.Compare(positions[a.ID], positions[b.ID]))
+		})
 		l.Equal(ids(want...), recordIDs(l.claim(lane, n+1)))
 	}
 	l.remove(l.list(store.Query{Limit: 500})...)

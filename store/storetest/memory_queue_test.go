@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,8 +20,94 @@ func (m *memory) ready(lane string) []*record {
 		return r.Lane == lane && r.State == store.Queued && !r.RunAt.After(now) &&
 			(r.Deadline.IsZero() || r.Deadline.After(now))
 	})
-	slices.SortStableFunc(found, func(a, b *record) int { return cmp.Compare(b.Priority, a.Priority) })
+	slices.SortStableFunc(found, func(a, b *record) int {
+		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.turn, b.turn))
+	})
 	return found
+}
+
+// promote makes ready what has become due, in the order in which it did.
+func (m *memory) promote() {
+	now := time.Now()
+	due := m.sorted(func(r *record) bool { return r.State == store.Queued && !r.ready && !r.RunAt.After(now) })
+	slices.SortStableFunc(due, func(a, b *record) int { return a.RunAt.Compare(b.RunAt) })
+	for _, r := range due {
+		m.makeReady(r)
+	}
+}
+
+// queue gives a record its turn, if it is queued; old is its head before.
+func (m *memory) queue(r *record, old store.Head) {
+	back := old.State == store.Working || old.State == store.Queued && r.turn == 0
+	due := !r.RunAt.After(time.Now())
+	if r.State == store.Queued && due && r.ready && old.Lane == r.Lane && old.Priority == r.Priority {
+		return
+	}
+	r.ready, r.turn = false, 1
+	if back {
+		r.turn = 0
+	}
+	if r.State == store.Queued && due {
+		m.makeReady(r)
+	}
+}
+
+func (m *memory) makeReady(r *record) {
+	r.ready = true
+	if r.turn == 0 {
+		return
+	}
+	mine := share{r.Lane, r.Priority, r.Owner}
+	least, last := uint64(0), uint64(0)
+	for _, o := range m.records {
+		if o == r || !o.ready || o.turn == 0 || o.Lane != r.Lane || o.Priority != r.Priority {
+			continue
+		}
+		if least == 0 || o.turn < least {
+			least = o.turn
+		}
+		if o.Owner == r.Owner {
+			last = m.given[mine]
+		}
+	}
+	r.turn = max(least, last+1)
+	m.given[mine] = r.turn
+}
+
+func (m *memory) Pause(ctx context.Context, p store.Pause) error {
+	if err := m.enter(ctx); err != nil {
+		return err
+	}
+	defer m.mu.Unlock()
+	paused := maps.Clone(m.paused)
+	for _, lane := range p.Lanes {
+		paused[lane] = true
+	}
+	if len(paused) > store.MaxPaused {
+		return store.ErrFull
+	}
+	m.paused, m.all = paused, m.all || p.All
+	return nil
+}
+
+func (m *memory) Resume(ctx context.Context, p store.Pause) error {
+	if err := m.enter(ctx); err != nil {
+		return err
+	}
+	defer m.mu.Unlock()
+	for _, lane := range p.Lanes {
+		delete(m.paused, lane)
+	}
+	m.all = m.all && !p.All
+	return nil
+}
+
+func (m *memory) Paused(ctx context.Context) (store.Pause, error) {
+	if err := m.enter(ctx); err != nil {
+		return store.Pause{}, err
+	}
+	defer m.mu.Unlock()
+	return store.Pause{All: m.all, Lanes: slices.Sorted(maps.Keys(m.paused))}, nil
 }
 
 func (m *memory) Claim(ctx context.Context, c store.Claim, start func(store.Record) store.Change) ([]store.Record, error) {
@@ -28,6 +115,9 @@ func (m *memory) Claim(ctx context.Context, c store.Claim, start func(store.Reco
 		return nil, err
 	}
 	defer m.mu.Unlock()
+	if m.all || m.paused[c.Lane] {
+		return nil, nil
+	}
 	found := m.ready(c.Lane)
 	found = found[:min(len(found), max(c.Limit, 0))]
 	changes := make([]store.Change, len(found))
@@ -76,7 +166,9 @@ func (m *memory) Lanes(ctx context.Context) ([]store.Lane, error) {
 	for _, r := range m.records {
 		if ready := m.ready(r.Lane); len(ready) > 0 && !seen[r.Lane] {
 			seen[r.Lane] = true
-			lanes = append(lanes, summary(ready))
+			lane := summary(ready)
+			lane.Paused = m.all || m.paused[r.Lane]
+			lanes = append(lanes, lane)
 		}
 	}
 	return lanes, nil
@@ -84,11 +176,8 @@ func (m *memory) Lanes(ctx context.Context) ([]store.Lane, error) {
 
 // summary tells of a lane by its ready records, which are in claim order.
 func summary(ready []*record) store.Lane {
-	lane := store.Lane{Name: ready[0].Lane, Ready: len(ready), Priority: ready[0].Priority}
-	for i, r := range ready {
-		if i > 0 && ready[i-1].Priority == r.Priority {
-			continue // not the first in its priority
-		}
+	lane := store.Lane{Name: ready[0].Lane, Kind: ready[0].Kind, Ready: len(ready), Priority: ready[0].Priority}
+	for _, r := range ready {
 		due := r.Created
 		if r.RunAt.After(due) {
 			due = r.RunAt

@@ -40,6 +40,9 @@ type memory struct {
 	mu      sync.Mutex
 	closed  bool
 	records map[ulid.ULID]*record
+	given   map[share]uint64 // the turn given last
+	all     bool             // all lanes are paused
+	paused  map[string]bool
 	pos     uint64                   // the last one given to an event
 	outbox  map[ulid.ULID][]*sending // by record, in order of sequence
 }
@@ -47,6 +50,14 @@ type memory struct {
 type record struct {
 	store.Record
 	events []store.Event
+	ready  bool
+	turn   uint64 // while it is queued; 0 for one that comes back from working
+}
+
+type share struct {
+	lane     string
+	priority int32
+	owner    string
 }
 
 type sending struct {
@@ -55,7 +66,10 @@ type sending struct {
 }
 
 func newMemory() *memory {
-	return &memory{records: map[ulid.ULID]*record{}, outbox: map[ulid.ULID][]*sending{}}
+	return &memory{
+		records: map[ulid.ULID]*record{}, outbox: map[ulid.ULID][]*sending{},
+		given: map[share]uint64{}, paused: map[string]bool{},
+	}
 }
 
 // enter takes the lock, if the call can be made; leave it with m.mu.Unlock.
@@ -68,6 +82,7 @@ func (m *memory) enter(ctx context.Context) error {
 		m.mu.Unlock()
 		return store.ErrClosed
 	}
+	m.promote()
 	return nil
 }
 
@@ -106,6 +121,7 @@ func (m *memory) insert(in store.Insertion) store.Result {
 	r := &record{Record: store.Record{Head: copyHead(in.Head), Spec: in.Spec}}
 	r.Version = 1
 	m.records[r.ID] = r
+	m.queue(r, store.Head{})
 	m.emit(r, in.Events, in.Deliveries)
 	return store.Result{Head: copyHead(r.Head)}
 }
@@ -230,7 +246,9 @@ func (m *memory) change(r *record, c store.Change) store.Head {
 	h := copyHead(c.Head)
 	h.Version, h.Owner, h.Created = r.Version+1, r.Owner, r.Created
 	h.IdempotencyKey, h.Fingerprint = r.IdempotencyKey, r.Fingerprint
+	old := r.Head
 	r.Head = h
+	m.queue(r, old)
 	if c.Outcome != nil {
 		r.Outcome = c.Outcome
 	}

@@ -15,6 +15,7 @@ import (
 // answer found by looking at everything.
 type model struct {
 	records    map[ulid.ULID]*store.Record
+	turns      turns
 	deliveries map[ulid.ULID][]*outgoing // those of deleted records too
 	feed       []committed
 	step       int // which call is being made
@@ -34,7 +35,7 @@ type committed struct {
 }
 
 func newModel() *model {
-	return &model{records: map[ulid.ULID]*store.Record{}, deliveries: map[ulid.ULID][]*outgoing{}}
+	return &model{records: map[ulid.ULID]*store.Record{}, turns: newTurns(), deliveries: map[ulid.ULID][]*outgoing{}}
 }
 
 // sorted returns what is kept of the records that match, newest first.
@@ -99,6 +100,7 @@ func (m *model) insert(in store.Insertion) store.Result {
 	head := in.Head
 	head.Version = 1
 	m.records[head.ID] = &store.Record{Head: head, Spec: in.Spec}
+	m.turns.move(store.Head{}, head)
 	m.keep(head.Owner, in.Events, in.Deliveries)
 	return store.Result{Head: head}
 }
@@ -127,6 +129,7 @@ func (m *model) apply(c store.Change) store.Result {
 	if r.State == store.Queued {
 		r.Outcome = nil
 	}
+	m.turns.move(old, r.Head)
 	m.keep(r.Owner, c.Events, c.Deliveries)
 	return store.Result{Head: r.Head}
 }
@@ -140,6 +143,7 @@ func (m *model) remove(ref store.Ref) store.Result {
 		return store.Result{Head: r.Head, Err: store.ErrStale}
 	}
 	delete(m.records, ref.ID)
+	m.turns.move(r.Head, store.Head{})
 	m.feed = slices.DeleteFunc(m.feed, func(c committed) bool { return c.id == ref.ID })
 	m.dropSettled(ref.ID)
 	return store.Result{Head: r.Head}
@@ -180,8 +184,9 @@ func (m *model) settle(s store.Settlement) error {
 // ready returns the records of a lane that can be claimed, in claim order.
 func (m *model) ready(lane string) []*store.Record {
 	list := m.sorted(func(r *store.Record) bool { return r.Lane == lane && isReady(r.Head) })
-	slices.Reverse(list)
-	slices.SortStableFunc(list, func(a, b *store.Record) int { return cmp.Compare(b.Priority, a.Priority) })
+	slices.SortFunc(list, func(a, b *store.Record) int {
+		return cmp.Or(cmp.Compare(b.Priority, a.Priority), m.turns.compare(a.ID, b.ID))
+	})
 	return list
 }
 
@@ -197,14 +202,11 @@ func (m *model) lanes() map[string]store.Lane {
 		if len(list) == 0 {
 			continue
 		}
-		lane := store.Lane{Name: r.Lane, Ready: len(list), Priority: list[0].Priority}
-		for i, first := range list {
-			due := first.Created
-			if !first.RunAt.IsZero() {
-				due = first.RunAt
-			}
-			if i > 0 && list[i-1].Priority == first.Priority {
-				continue
+		lane := store.Lane{Name: r.Lane, Kind: list[0].Kind, Ready: len(list), Priority: list[0].Priority}
+		for _, r := range list { // too few to have any that need not be looked at
+			due := r.Created
+			if r.RunAt.After(due) {
+				due = r.RunAt
 			}
 			if lane.Since.IsZero() || due.Before(lane.Since) {
 				lane.Since = due

@@ -18,15 +18,26 @@ const seedVariable = "FOREMAN_STORETEST_SEED"
 func modelRules() []rule {
 	return []rule{
 		{"FixedSeed", func(f *fixture) { f.play(1) }},
-		{"RandomSeed", func(f *fixture) {
-			seed := rand.Uint64()
-			if s := os.Getenv(seedVariable); s != "" {
-				var err error
-				seed, err = strconv.ParseUint(s, 10, 64)
-				f.NoError(err, "%s is a number", seedVariable)
-			}
-			f.play(seed)
-		}},
+		{"RandomSeed", func(f *fixture) { f.play(f.seed()) }},
+	}
+}
+
+// seed is a new one, or the one that is to be repeated.
+func (f *fixture) seed() uint64 {
+	f.t.Helper()
+	s := os.Getenv(seedVariable)
+	if s == "" {
+		return rand.Uint64()
+	}
+	seed, err := strconv.ParseUint(s, 10, 64)
+	f.NoError(err, "%s is a number", seedVariable)
+	return seed
+}
+
+// tell says how to repeat what has failed.
+func (p *player) tell(seed uint64) {
+	if p.t.Failed() {
+		p.t.Logf("repeat with %s=%d; the latest calls:\n%s", seedVariable, seed, strings.Join(p.trace, "\n"))
 	}
 }
 
@@ -34,11 +45,7 @@ func modelRules() []rule {
 // compares all that can be read with the model at every thirtieth.
 func (f *fixture) play(seed uint64) {
 	p := &player{fixture: f, Rand: rand.New(rand.NewPCG(seed, 0)), model: newModel(), start: now()}
-	f.t.Cleanup(func() {
-		if f.t.Failed() {
-			f.t.Logf("repeat with %s=%d; the latest calls:\n%s", seedVariable, seed, strings.Join(p.trace, "\n"))
-		}
-	})
+	f.t.Cleanup(func() { p.tell(seed) })
 	calls := 1500
 	if testing.Short() {
 		calls = 300
@@ -133,6 +140,11 @@ func (p *player) checkRecord(want *store.Record) {
 		p.Equal(eventData(e.ID, e.Seq), e.Data)
 		p.Equal(want.Owner, e.Owner)
 	}
+	p.checkPosition(want)
+}
+
+func (p *player) checkPosition(want *store.Record) {
+	p.t.Helper()
 	ahead := 0
 	position := "not ready"
 	for _, r := range p.model.ready(want.Lane) {

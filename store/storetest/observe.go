@@ -127,6 +127,7 @@ type observation struct {
 	Heads      []store.Head
 	Feed       []store.Event
 	Lanes      []store.Lane
+	Paused     store.Pause
 	Overdue    []store.Head
 	Upcoming   store.Upcoming
 	Backlog    int
@@ -143,6 +144,7 @@ func (f *fixture) observe(more ...ulid.ULID) observation {
 		Positions:  map[ulid.ULID]string{},
 		Heads:      f.list(store.Query{Limit: 100}),
 		Feed:       f.feed(store.FeedQuery{Limit: 100}),
+		Paused:     f.paused(),
 		Overdue:    f.overdue(1000),
 		Upcoming:   f.upcoming(),
 		Backlog:    f.backlog(),

@@ -12,6 +12,8 @@ func reopenRules() []rule {
 	return []rule{
 		{"EverythingIsThere", reopenEverything},
 		{"ClaimOrder", reopenClaims},
+		{"Turns", reopenTurns},
+		{"Paused", reopenPaused},
 		{"Keys", reopenKeys},
 		{"Deliveries", reopenDeliveries},
 		{"EveryDeliveryState", reopenStates},
@@ -47,6 +49,8 @@ func (f *fixture) populate() []ulid.ULID {
 	f.settle(store.Delivered, f.sendAs(store.DeliveryClaim{Limit: 1, Room: noRoom("two")})[0])
 	f.settle(store.Pending, f.sendAs(store.DeliveryClaim{Limit: 1, Room: noRoom("one")})[0])
 
+	f.pause(store.Pause{All: true, Lanes: []string{"", "ab", "unknown"}})
+
 	gone := []store.Head{f.add(queued("gone")), f.apply(end(f.insert(sending("gone", 1))[0])), heads[1]}
 	f.remove(gone...)
 	return ids(gone...)
@@ -74,6 +78,35 @@ func reopenClaims(f *fixture) {
 	f.Equal(ids(heads[2], heads[0]), recordIDs(f.claim("lane", 2)))
 	f.reopen()
 	f.Equal(ids(heads[3], heads[4], heads[1]), recordIDs(f.claim("lane", 9)), "what was claimed stays claimed")
+}
+
+// Turns go on where they were.
+func reopenTurns(f *fixture) {
+	f.script("aaaabb")
+	records := f.claim("lane", 3)
+	f.giveBack(records[1:]...)
+	f.reopen()
+	f.script("acb")
+	f.Equal(ids(records[2].Head, records[1].Head), recordIDs(f.claim("lane", 2)))
+	f.reopen()
+	f.Equal("bcabaa", f.owners(10))
+}
+
+func reopenPaused(f *fixture) {
+	f.add(queued("lane"))
+	f.add(queued(""))
+	f.pause(store.Pause{All: true, Lanes: []string{"lane"}})
+	f.reopen()
+	f.Equal(store.Pause{All: true, Lanes: []string{"lane"}}, f.paused())
+	f.Empty(f.claim("", 9))
+	f.resume(everything)
+	f.reopen()
+	f.Equal(named("lane"), f.paused())
+	f.Len(f.claim("", 9), 1)
+	f.Empty(f.claim("lane", 9))
+	f.resume(named("lane"))
+	f.reopen()
+	f.Len(f.claim("lane", 9), 1)
 }
 
 func reopenKeys(f *fixture) {
