@@ -49,7 +49,7 @@ func TestLoadsWaitForTheirTurn(t *testing.T) {
 		r, step, holder, _ := holding(t, setUp{})
 		load := goCall(limited(t), "POST", r.front.URL+"/api/generate", body, "Prefer", "wait=60")
 		somebodyWaits(t, r)
-		require.Empty(t, r.model.Requests("/api/generate"))
+		require.Empty(t, asked(r.model, "/api/generate"))
 		close(step)
 		require.Equal(t, 200, (<-holder).status)
 		require.Equal(t, 200, (<-load).status)
@@ -104,7 +104,7 @@ func TestWaitIsBounded(t *testing.T) {
 		a := call(limited(t), "POST", r.front.URL+"/api/chat", chat("llama3", "a"), "Prefer", "wait=1")
 		require.Equal(t, 200, a.status)
 		require.Equal(t, "wait=1", a.header.Get("Preference-Applied"))
-		require.NotContains(t, r.model.Requests("/api/chat")[1].Header, "Prefer")
+		require.NotContains(t, asked(r.model, "/api/chat")[1].Header, "Prefer")
 	})
 	t.Run("for all", func(t *testing.T) {
 		r, step, holder, _ := holding(t, setUp{handler: &ollama.HandlerOptions{MaxWait: 10 * time.Millisecond}})
@@ -161,7 +161,7 @@ func TestCompressedBody(t *testing.T) {
 	r := newRig(t, setUp{})
 	a := call(limited(t), "POST", r.front.URL+"/v1/responses", "x", "Content-Encoding", "zstd")
 	require.Equal(t, 415, a.status)
-	require.Empty(t, r.model.Requests("/v1/responses"))
+	require.Empty(t, asked(r.model, "/v1/responses"))
 }
 
 // A caller that hangs up while its model is being loaded frees its slot: another model
@@ -205,7 +205,7 @@ func TestOwnersTakeTurns(t *testing.T) {
 		require.Equal(t, http.StatusOK, <-a)
 	}
 	var order []string
-	for _, q := range r.model.Requests("/api/chat") {
+	for _, q := range asked(r.model, "/api/chat") {
 		_, text, _ := strings.Cut(string(q.Body), `"content":"`)
 		order = append(order, text[:1])
 	}
