@@ -30,7 +30,7 @@ var arrows = map[string][]string{
 	"ollama":                    {".", "internal/prefer"},
 	"command":                   {".", "artifact"},
 	"cmd/foremand":              {"cmd/foremand/internal/..."},
-	"cmd/foremand/internal/...": {".", "store", "webhook", "ollama", "cmd/foremand/internal/..."},
+	"cmd/foremand/internal/...": {".", "store", "webhook", "ollama", "command", "cmd/foremand/internal/..."},
 	"examples/...":              {".", "webhook", "command"},
 }
 

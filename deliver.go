@@ -3,6 +3,8 @@ package foreman
 import (
 	"context"
 	"errors"
+	"net"
+	"net/http/httptrace"
 	"slices"
 	"time"
 
@@ -15,31 +17,65 @@ import (
 func (o *outbox) attempt(ctx context.Context, d *store.Delivery) store.Settlement {
 	log := decodeDeliveryLog(d.Log)
 	if o.superseded(ctx, d, &log) {
-		o.release(d, time.Time{}, nil)
+		o.release(d, nil)
 		return store.Settlement{ID: d.ID, Seq: d.Seq, Attempt: d.Attempt, State: store.Superseded, Log: d.Log}
 	}
 	begun := o.f.now()
-	out := o.f.sender.Send(ctx, webhook.Message{URL: d.URL, ID: deliveryID(d.ID, d.Seq), Body: d.Body, Attempt: d.Attempt + 1})
+	out := o.f.sender.Send(o.noticing(ctx, d), webhook.Message{URL: d.URL, ID: deliveryID(d.ID, d.Seq), Body: d.Body, Attempt: d.Attempt + 1})
 	if ctx.Err() != nil && out.Result != webhook.Delivered {
 		// Cut off by the end of Run: it was no attempt, and is made at the next start.
-		o.release(d, begun, nil)
+		o.release(d, nil)
 		return store.Settlement{ID: d.ID, Seq: d.Seq, Attempt: d.Attempt, State: store.Pending, Due: begun, Log: d.Log}
 	}
-	o.release(d, begun, &out)
+	o.release(d, &out)
 	return o.conclude(d, &log, begun, &out)
 }
 
-// release gives up the place of an attempt that began then, and keeps in mind what it
-// tells of its endpoint; nil if nothing was sent.
-func (o *outbox) release(d *store.Delivery, begun time.Time, out *webhook.Outcome) {
+// noticing is the context of an attempt. If that is to show whether the proxy is back, a
+// connection does so: the others need not wait until the receiver has answered too.
+func (o *outbox) noticing(ctx context.Context, d *store.Delivery) context.Context {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.probe != d {
+		return ctx
+	}
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{ConnectDone: func(_, _ string, err error) {
+		if err != nil {
+			return
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.probe == d {
+			o.probe = nil
+			if o.proxy.answered(o.taken[d]) {
+				o.f.o.Logger.Info("the egress proxy of webhooks is back")
+			}
+			o.alarm.ring()
+		}
+	}})
+}
+
+// causeOf is what the log is told of an error beyond what anybody may be.
+func causeOf(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op
+	}
+	return err
+}
+
+// release gives up the place of an attempt, and keeps in mind what it tells of its
+// endpoint, as it was when the delivery was claimed; nil if nothing was sent.
+func (o *outbox) release(d *store.Delivery, out *webhook.Outcome) {
 	w := &o.f.o.Webhook
 	now := o.f.now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	begun := o.taken[d]
+	delete(o.taken, d)
 	e := o.endpoints.get(d.Endpoint, now)
 	o.underway--
 	o.bytes -= int64(len(d.Body))
-	e.ended(now)
+	e.ended(now, int64(len(d.Body)))
 	if o.probe == d {
 		o.probe = nil
 	}
@@ -51,7 +87,7 @@ func (o *outbox) release(d *store.Delivery, begun time.Time, out *webhook.Outcom
 	}
 	if errors.Is(out.Err, webhook.ErrProxyUnreachable) {
 		if o.proxy.failed(begun, now, &w.Breaker) {
-			o.f.o.Logger.Error("the egress proxy of webhooks cannot be reached; all of them wait", "failures", o.proxy.failures, "until", o.proxy.until, "error", out.Err)
+			o.f.o.Logger.Error("the egress proxy of webhooks cannot be reached; all of them wait", "failures", o.proxy.failures, "until", o.proxy.until, "error", out.Err, "cause", causeOf(out.Err))
 		}
 		return
 	}
@@ -61,7 +97,7 @@ func (o *outbox) release(d *store.Delivery, begun time.Time, out *webhook.Outcom
 	back := false
 	switch {
 	case out.Result == webhook.Delivered:
-		back = e.succeeded(w.PerEndpoint)
+		back = e.succeeded(begun, w.PerEndpoint)
 	case out.Fault != webhook.FaultReceiver && out.Fault != webhook.FaultProxy:
 	case !tellsOfTheEndpoint(out.Status):
 		back = e.answered(begun)

@@ -87,8 +87,12 @@ func TestDeliveries(t *testing.T) {
 		require.False(t, a.At.Before(ds[0].CreatedAt))
 	}
 
-	s, err := f.WebhookStats(t.Context())
-	require.NoError(t, err)
+	var s *foreman.WebhookStats
+	require.Eventually(t, func() bool { // what is settled is durable before it is counted
+		var err error
+		s, err = f.WebhookStats(t.Context())
+		return err == nil && s.Settled[foreman.DeliveryDelivered] == 3
+	}, 30*time.Second, time.Millisecond)
 	require.Zero(t, s.Pending)
 	require.Equal(t, map[webhook.Fault]uint64{"": 3, webhook.FaultReceiver: 2}, s.Attempts)
 	require.Equal(t, map[foreman.DeliveryStatus]uint64{foreman.DeliveryDelivered: 3}, s.Settled)
@@ -96,7 +100,7 @@ func TestDeliveries(t *testing.T) {
 	require.EqualValues(t, 3, total(s.Latency))
 	require.Positive(t, s.Latency.Sum)
 
-	_, err = f.Deliveries(t.Context(), ulid.Make())
+	_, err := f.Deliveries(t.Context(), ulid.Make())
 	require.ErrorIs(t, err, foreman.ErrNotFound)
 }
 

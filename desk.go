@@ -139,39 +139,66 @@ func (d *desk) decide(lanes []store.Lane) (wants []want, due time.Time) {
 			due = earlier(due, at)
 		}
 	}
+	serving := d.move(now, open)
+	for _, v := range serving {
+		if n := d.serve(now, v.slot, v.lane); n > 0 {
+			wants = append(wants, want{v.slot, n})
+		}
+	}
+	return wants, due
+}
+
+// served is a slot at a lane that has work.
+type served struct {
+	slot *slot
+	lane *laneView
+}
+
+// move brings slots to the lanes that the plan has for them, has the models loaded there,
+// and returns those that are where they are to be. mu is held.
+func (d *desk) move(now time.Time, open []laneView) (out []served) {
+	var moved []*slot
 	for i, lane := range plan(now, d.slotViews(), open) {
 		s := d.slots[i]
 		at := slices.IndexFunc(open, func(l laneView) bool { return l.name == lane })
-		if at < 0 || lane != s.lane && s.loading != nil {
-			if s.loading != nil {
-				s.loading.cancel() // nobody waits for it any more, or others before
-			}
+		switch {
+		case s.loading != nil && (at < 0 || lane != s.lane):
+			s.loading.cancel() // nobody waits for it any more, or others before
 			continue
+		case at < 0, lane != s.lane && !s.empty():
+			continue // finish first; the last one out wakes the desk
 		}
 		l := &open[at]
 		if lane != s.lane {
-			if !s.empty() {
-				continue // finish first; the last one out wakes the desk
-			}
 			if slices.ContainsFunc(d.seen, func(o laneView) bool { return o.name == s.lane }) {
 				d.left[s.lane] = now
 			}
 			s.serve(lane, d.f.perSlot(s.pool, l.model), now)
-			d.load(s)
+			moved = append(moved, s)
 		}
 		delete(d.left, lane)
-		if s.loading != nil {
-			continue
-		}
-		jobs := l.jobs.n > 0 && !s.pool.down.Load()
-		// Callers of Do that keep coming must not keep jobs out for ever.
-		s.owed = jobs && l.jobs.priority >= l.calls.priority && l.calls.n > 0 && now.Sub(later(l.jobs.since, s.lastJob)) > l.maxWait
-		d.admit(s)
-		if n := s.want(); jobs && n > 0 {
-			wants = append(wants, want{s, n})
-		}
+		out = append(out, served{s, l})
 	}
-	return wants, due
+	for _, s := range moved { // once it is known what the others hold
+		d.load(s)
+	}
+	return out
+}
+
+// serve lets callers of Do into a slot, and returns how many jobs to claim for it. mu is
+// held.
+func (d *desk) serve(now time.Time, s *slot, l *laneView) int {
+	if s.loading != nil {
+		return 0
+	}
+	jobs := l.jobs.n > 0 && !s.pool.down.Load()
+	// Callers of Do that keep coming must not keep jobs out for ever.
+	s.owed = jobs && l.jobs.priority >= l.calls.priority && l.calls.n > 0 && now.Sub(later(l.jobs.since, s.lastJob)) > l.maxWait
+	d.admit(s)
+	if !jobs {
+		return 0
+	}
+	return s.want()
 }
 
 func (d *desk) slotViews() []slotView {

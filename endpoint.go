@@ -12,6 +12,8 @@ import "time"
 // whether it is back. Nothing to it is dropped meanwhile, and no other attempt counted.
 type endpoint struct {
 	underway int
+	bytes    int64 // of the bodies under way
+	largest  int64 // of such bodies, since nothing was
 	room     int
 	proven   bool      // it has accepted something since it last failed
 	failures int       // in a row
@@ -25,6 +27,10 @@ type endpoint struct {
 
 const firstRoom = 4
 
+// maxOfEndpoint bounds the bytes of bodies that are under way to one endpoint once
+// something is.
+const maxOfEndpoint = maxUnderway / 4
+
 // free is how many more attempts can begin.
 func (e *endpoint) free(now time.Time, most int) int {
 	switch {
@@ -33,12 +39,19 @@ func (e *endpoint) free(now time.Time, most int) int {
 	case !e.until.IsZero():
 		return 1 - e.underway // to see whether it is back
 	}
-	return min(e.room, most) - e.underway
+	n := min(e.room, most) - e.underway
+	if e.bytes > 0 {
+		n = min(n, int((maxOfEndpoint-e.bytes)/e.largest))
+	}
+	return max(n, 0)
 }
 
 // succeeded says that it answered as it should. It reports whether that ends a time in
 // which it was left alone.
-func (e *endpoint) succeeded(most int) (back bool) {
+func (e *endpoint) succeeded(begun time.Time, most int) (back bool) {
+	if begun.Before(e.tripped) {
+		return false
+	}
 	e.room = min(e.room+1, most)
 	e.proven = true
 	return e.recovered()
@@ -47,8 +60,8 @@ func (e *endpoint) succeeded(most int) (back bool) {
 // failed says that an attempt did not reach it, or found it out of order. It reports
 // whether that begins a time in which it is left alone.
 func (e *endpoint) failed(begun, now time.Time, b *Breaker) (leave bool) {
-	if begun.Before(e.tripped) {
-		return false // what began before it was left alone tells nothing new
+	if begun.Before(e.tripped) || e.until.After(now) {
+		return false // what was claimed before it was left alone tells nothing new
 	}
 	if e.failures == 0 {
 		e.since = now
@@ -76,16 +89,20 @@ func (e *endpoint) answered(begun time.Time) (back bool) {
 	return e.recovered()
 }
 
-// began says that an attempt begins, and ended that one has ended.
-func (e *endpoint) began(now time.Time) {
+// began says that an attempt with a body of so many bytes begins, and ended that one has
+// ended.
+func (e *endpoint) began(now time.Time, body int64) {
 	if e.underway == 0 {
-		e.heard = now
+		e.heard, e.largest = now, 0
 	}
 	e.underway++
+	e.bytes += body
+	e.largest = max(e.largest, body)
 }
 
-func (e *endpoint) ended(now time.Time) {
+func (e *endpoint) ended(now time.Time, body int64) {
 	e.underway--
+	e.bytes -= body
 	e.heard = now
 }
 
@@ -142,9 +159,9 @@ func (es endpoints) forget() {
 }
 
 // rooms says how many can be claimed of the endpoints that have more or less room than
-// a new one, how much is under way to those that do not answer, and when the first of
+// a new one, how much is under way to those that do not answer, in places and in bytes, and when the first of
 // those that are left alone is looked at again.
-func (es endpoints) rooms(now time.Time, most int) (rooms map[string]int, silent int, next time.Time) {
+func (es endpoints) rooms(now time.Time, most int) (rooms map[string]int, silent int, bytes int64, next time.Time) {
 	rooms = map[string]int{}
 	for name, e := range es {
 		if e.forgettable(now) {
@@ -153,6 +170,7 @@ func (es endpoints) rooms(now time.Time, most int) (rooms map[string]int, silent
 		}
 		if !e.answers(now) {
 			silent += e.underway
+			bytes += e.bytes
 		}
 		if n := e.free(now, most); e.proven || n != min(firstRoom, most) {
 			rooms[name] = n
@@ -161,7 +179,7 @@ func (es endpoints) rooms(now time.Time, most int) (rooms map[string]int, silent
 			next = earlier(next, e.until)
 		}
 	}
-	return rooms, silent, next
+	return rooms, silent, bytes, next
 }
 
 // answeringOnly takes the others out of rooms.

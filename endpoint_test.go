@@ -39,7 +39,7 @@ func TestEndpointBounds(t *testing.T) {
 				e.underway--
 				switch step / 4 % 3 {
 				case 0:
-					e.succeeded(most)
+					e.succeeded(now, most)
 				case 1:
 					if e.failed(now, now, &b) && b.Failures < 0 {
 						return false
@@ -61,12 +61,12 @@ func TestEndpointGrowsAndFalls(t *testing.T) {
 	e := endpoints{}.get("a", endpointStart)
 	for _, want := range []int{4, 5, 6, 6} {
 		require.Equal(t, want, e.free(endpointStart, most))
-		e.succeeded(most)
+		e.succeeded(endpointStart, most)
 	}
 	require.False(t, e.failed(endpointStart, endpointStart, never))
 	for _, want := range []int{1, 2, 3} {
 		require.Equal(t, want, e.free(endpointStart, most))
-		e.succeeded(most)
+		e.succeeded(endpointStart, most)
 	}
 	e.answered(endpointStart)
 	require.Equal(t, 4, e.free(endpointStart, most), "an answer that is no success makes it neither larger nor smaller")
@@ -104,8 +104,9 @@ func TestEndpointTrips(t *testing.T) {
 		e.underway--
 	}
 	require.Equal(t, endpointStart.Add(time.Second), e.since)
-	require.True(t, e.succeeded(32), "back")
-	require.False(t, e.succeeded(32), "not twice")
+	require.False(t, e.succeeded(endpointStart, 32), "nor one that was under way and is accepted")
+	require.True(t, e.succeeded(now, 32), "back")
+	require.False(t, e.succeeded(now, 32), "not twice")
 	require.Equal(t, 3, e.free(now, 32))
 	require.False(t, e.failed(now, now, b))
 	require.False(t, e.failed(now, now, b))
@@ -171,15 +172,15 @@ func TestEndpointRooms(t *testing.T) {
 	es.get("full", now).underway = 4
 	es.get("left", now).failed(now, now, b)
 	es.get("later", now.Add(time.Minute)).failed(now.Add(time.Minute), now.Add(time.Minute), &Breaker{Failures: 1, Delay: 3 * time.Hour, MaxDelay: 3 * time.Hour})
-	rooms, unproven, next := es.rooms(now, 32)
+	rooms, unproven, _, next := es.rooms(now, 32)
 	require.Equal(t, map[string]int{"busy": 1, "full": 0, "left": 0, "later": 0}, rooms, "one that is as a new one need not be named")
 	require.Equal(t, 7, unproven)
 	require.Equal(t, es["left"].until, next, "the first that is looked at again")
 
 	now = es["left"].until.Add(5 * time.Minute)
-	es["busy"].succeeded(32)
+	es["busy"].succeeded(now, 32)
 	es["busy"].heard = now
-	rooms, unproven, next = es.rooms(now, 32)
+	rooms, unproven, _, next = es.rooms(now, 32)
 	require.Equal(t, map[string]int{"busy": 2, "full": 0, "left": 1, "later": 0}, rooms)
 	require.Equal(t, 4, unproven)
 	require.Equal(t, es["later"].until, next)
@@ -189,7 +190,7 @@ func TestEndpointRooms(t *testing.T) {
 	require.Equal(t, map[string]int{"busy": 2}, rooms)
 
 	now = now.Add(10 * time.Minute)
-	_, _, _ = es.rooms(now, 32)
+	_, _, _, _ = es.rooms(now, 32)
 	require.NotContains(t, es, "left", "it failed long ago")
 	require.Contains(t, es, "later")
 }
@@ -199,18 +200,18 @@ func TestEndpointKeepsSilent(t *testing.T) {
 	now := endpointStart
 	e := endpoints{}.get("a", now)
 	require.False(t, e.answers(now), "nothing is known of it")
-	e.succeeded(32)
+	e.succeeded(now, 32)
 	require.True(t, e.answers(now.Add(time.Hour)), "nothing is under way")
 	now = now.Add(time.Hour)
-	e.began(now)
-	e.began(now.Add(900 * time.Millisecond))
+	e.began(now, 1)
+	e.began(now.Add(900*time.Millisecond), 1)
 	require.True(t, e.answers(now.Add(999*time.Millisecond)))
 	require.False(t, e.answers(now.Add(time.Second)), "though another has begun since")
-	e.ended(now.Add(2 * time.Second))
+	e.ended(now.Add(2*time.Second), 1)
 	require.True(t, e.answers(now.Add(2*time.Second)))
 	require.False(t, e.answers(now.Add(3*time.Second)))
 	e.failed(now.Add(3*time.Second), now.Add(3*time.Second), &Breaker{Failures: 5})
-	e.ended(now.Add(3 * time.Second))
+	e.ended(now.Add(3*time.Second), 1)
 	require.False(t, e.answers(now.Add(3*time.Second)))
 }
 
@@ -222,7 +223,7 @@ func TestEndpointForgetsWhatWasBefore(t *testing.T) {
 	e.failed(old, now, b)
 	require.True(t, e.failed(old.Add(time.Second), now, b))
 	now = e.until
-	require.True(t, e.succeeded(32), "the probe")
+	require.True(t, e.succeeded(now, 32), "the probe")
 	for range 5 {
 		require.False(t, e.failed(old, now, b))
 	}
@@ -247,4 +248,46 @@ func TestEndpointTakesNoOldAttemptForAProbe(t *testing.T) {
 	require.Zero(t, e.failures)
 	require.Equal(t, 1, e.free(later, 32), "but proves nothing")
 	require.False(t, e.proven)
+}
+
+// Of what was under way together, so much fails as is needed to leave it alone, and the
+// rest says nothing more.
+func TestEndpointTripsOnce(t *testing.T) {
+	b := &Breaker{Failures: 5, Delay: 10 * time.Second, MaxDelay: time.Hour}
+	e := endpoints{}.get("a", endpointStart)
+	for i := range 64 {
+		at := endpointStart.Add(time.Duration(i) * time.Millisecond)
+		require.Equal(t, i == 4, e.failed(at, at, b))
+	}
+	require.Equal(t, 1, e.trips)
+	late := e.until.Add(time.Second)
+	require.False(t, e.failed(endpointStart, late, b), "not even when it may be back")
+	require.Equal(t, 1, e.trips)
+}
+
+// Large bodies take no more than their part, but for one.
+func TestEndpointBytes(t *testing.T) {
+	now := endpointStart
+	es := endpoints{}
+	e := es.get("a", now)
+	for range 40 {
+		e.succeeded(now, 32)
+	}
+	require.Equal(t, 32, e.free(now, 32))
+	e.began(now, 5<<20)
+	require.Equal(t, 2, e.free(now, 32))
+	e.began(now, 5<<20)
+	e.began(now, 5<<20)
+	require.Zero(t, e.free(now, 32))
+	_, silent, bytes, _ := es.rooms(now.Add(2*time.Second), 32)
+	require.Equal(t, 3, silent)
+	require.Equal(t, int64(15<<20), bytes)
+	for range 3 {
+		e.ended(now, 5<<20)
+	}
+	e.began(now, 20<<20)
+	require.Zero(t, e.free(now, 32), "one is always let through")
+	e.ended(now, 20<<20)
+	e.began(now, 1000)
+	require.Equal(t, 31, e.free(now, 32))
 }

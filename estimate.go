@@ -90,7 +90,7 @@ func (d *desk) untilServed(lane string) (wait, dev float64, ok bool) {
 	others := least
 	for i := range d.seen[:min(len(d.seen), maxConsidered)] {
 		o := &d.seen[i]
-		if o.name != lane && !o.paused && !d.served(o.name) && o.since().Before(l.since()) {
+		if o.name != lane && !o.paused && !d.isServed(o.name) && o.since().Before(l.since()) {
 			others += d.stay(o.name, o, l) + d.paces.known(o.name).load.mean
 		}
 	}
@@ -115,7 +115,7 @@ func (d *desk) loadLeft(s *slot) (left, dev float64) {
 	return math.Max(load.mean-d.f.now().Sub(s.loading.since).Seconds(), 0), load.dev
 }
 
-func (d *desk) served(lane string) bool {
+func (d *desk) isServed(lane string) bool {
 	for _, s := range d.slots {
 		if s.lane == lane && !s.empty() {
 			return true

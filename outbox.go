@@ -18,11 +18,12 @@ type outbox struct {
 
 	mu        sync.Mutex
 	endpoints endpoints
-	proxy     endpoint        // the egress proxy, if there is one; how much is under way does not count
-	probe     *store.Delivery // that is to show whether the proxy is back
-	underway  int             // in all
-	bytes     int64           // of the bodies of these
-	last      string          // the endpoint that was served last
+	proxy     endpoint                      // the egress proxy, if there is one; how much is under way does not count
+	probe     *store.Delivery               // that is to show whether the proxy is back
+	taken     map[*store.Delivery]time.Time // when what is under way was claimed
+	underway  int                           // in all
+	bytes     int64                         // of the bodies of these
+	last      string                        // the endpoint that was served last
 
 	outcomes outcomes
 	counts   webhookCounts
@@ -32,6 +33,7 @@ func (o *outbox) init(f *Foreman) {
 	o.f = f
 	o.alarm.init()
 	o.endpoints = endpoints{}
+	o.taken = map[*store.Delivery]time.Time{}
 	o.outcomes.init()
 	o.counts.init()
 }
@@ -127,21 +129,23 @@ const maxUnderway = 64 << 20
 // room says what can be claimed now, and when there will be more room at the latest.
 //
 // Endpoints that have not accepted anything yet, have failed since, or keep silent share
-// half of the places: what they take as such, the others are not kept from.
+// half of the places, and of the bytes: what they take as such, the others are not kept
+// from.
 func (o *outbox) room() (store.DeliveryClaim, time.Time) {
 	w := &o.f.o.Webhook
 	now := o.f.now()
 	idle := now.Add(o.f.o.Lease / 2) // other processes do not wake this one
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	rooms, silent, next := o.endpoints.rooms(now, w.PerEndpoint)
+	rooms, silent, silentBytes, next := o.endpoints.rooms(now, w.PerEndpoint)
 	c := store.DeliveryClaim{
 		Worker: o.f.runs.worker, Limit: w.Concurrency - o.underway,
 		PerEndpoint: min(firstRoom, w.PerEndpoint), Room: rooms, After: o.last,
 		Bytes: maxUnderway - o.bytes, Lease: 2*w.Timeout + time.Minute, // an attempt, and its settlement
 	}
-	if left := max(w.Concurrency/2, 1) - silent; left > 0 {
-		c.Limit = min(c.Limit, left)
+	left, leftBytes := max(w.Concurrency/2, 1)-silent, maxUnderway/2-silentBytes
+	if left > 0 && leftBytes > 0 {
+		c.Limit, c.Bytes = min(c.Limit, left), min(c.Bytes, leftBytes)
 	} else {
 		c.PerEndpoint = -1
 		o.endpoints.answeringOnly(rooms, now)
@@ -174,7 +178,8 @@ func (o *outbox) take(ds []store.Delivery) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i := range ds {
-		o.endpoints.get(ds[i].Endpoint, now).began(now)
+		o.taken[&ds[i]] = now
+		o.endpoints.get(ds[i].Endpoint, now).began(now, int64(len(ds[i].Body)))
 		o.underway++
 		o.bytes += int64(len(ds[i].Body))
 		o.last = ds[i].Endpoint

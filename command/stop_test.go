@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/foreman-go/foreman"
@@ -58,8 +59,9 @@ func requireGone(t *testing.T, pids []int) {
 	require.ErrorIs(t, err, syscall.ECHILD)
 }
 
-// begun waits until programs have printed their pids, and returns these.
-func begun(t *testing.T, f *rig, s foreman.Spec, n int, then func(*foreman.Job)) []int {
+// begun runs a job, and once n programs have printed their pids calls then. It returns
+// these pids when the job is over; nil if it was before they had.
+func begun(t *testing.T, f *rig, s foreman.Spec, n int, then func(ulid.ULID)) (ulid.ULID, []int) {
 	t.Helper()
 	id := submit(t, f, s)
 	var printed strings.Builder
@@ -68,47 +70,58 @@ func begun(t *testing.T, f *rig, s foreman.Spec, n int, then func(*foreman.Job))
 		require.NoError(t, err)
 		f.begin() // now that nothing it prints is missed
 		printed.Write(e.Output)
-		if got := pids(t, printed.String()); found == nil && len(got) == n && strings.HasSuffix(printed.String(), "\n") {
-			found = got
-			j, err := f.Status(t.Context(), id)
-			require.NoError(t, err)
-			then(j)
+		if found == nil && strings.Count(printed.String(), "\n") == n {
+			found = pids(t, printed.String())
+			then(id)
 		}
 	}
-	require.Len(t, found, n)
-	return found
+	return id, found
+}
+
+// cancels cancels a job.
+func cancels(t *testing.T, f *rig) func(ulid.ULID) {
+	return func(id ulid.ULID) {
+		_, err := f.Cancel(t.Context(), id)
+		require.NoError(t, err)
+	}
 }
 
 // Whatever ends an attempt ends the whole group, though the children do not listen to
 // SIGTERM and hold the pipes, and does so long before the grace period is over.
 func TestNothingIsLeft(t *testing.T) {
-	for name, tc := range map[string]struct {
-		timeout time.Duration
-		spec    foreman.Spec
-		state   foreman.State
-		err     foreman.ErrorType
-	}{
-		"canceled":    {0, foreman.Spec{}, foreman.Canceled, foreman.CanceledError},
-		"run_timeout": {0, foreman.Spec{RunTimeout: 2 * time.Second, MaxAttempts: 1}, foreman.Failed, foreman.RunTimeout},
-		"Timeout":     {2 * time.Second, foreman.Spec{MaxAttempts: 1}, foreman.Failed, foreman.RunTimeout},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := run(t, "parent", command.Options{Timeout: tc.timeout, GracePeriod: time.Hour})
-			var job *foreman.Job
-			found := begun(t, f, tc.spec, 3, func(j *foreman.Job) {
-				job = j
-				if name == "canceled" {
-					_, err := f.Cancel(t.Context(), j.ID)
-					require.NoError(t, err)
-				}
-			})
-			requireGone(t, found)
-			j := await(t, f, job.ID)
-			require.Equal(t, tc.state, j.State)
-			require.Equal(t, tc.err, j.Error.Type)
-			require.Len(t, pids(t, output(t, f, j.ID)), 3, "the output so far is kept")
-		})
+	check := func(t *testing.T, f *rig, id ulid.ULID, found []int) *foreman.Job {
+		require.Len(t, found, 3)
+		requireGone(t, found)
+		require.Len(t, pids(t, output(t, f, id)), 3, "the output so far is kept")
+		return await(t, f, id)
 	}
+	t.Run("canceled", func(t *testing.T) {
+		f := run(t, "parent", command.Options{GracePeriod: time.Hour})
+		id, found := begun(t, f, foreman.Spec{}, 3, cancels(t, f))
+		require.Equal(t, foreman.Canceled, check(t, f, id, found).State)
+	})
+	// A time that is too short for the programs to begin shows nothing.
+	t.Run("run_timeout", func(t *testing.T) {
+		f := run(t, "parent", command.Options{GracePeriod: time.Hour})
+		var id ulid.ULID
+		var found []int
+		for d := 250 * time.Millisecond; found == nil; d *= 2 {
+			id, found = begun(t, f, foreman.Spec{RunTimeout: d, MaxAttempts: 1}, 3, func(ulid.ULID) {})
+		}
+		require.Equal(t, foreman.RunTimeout, check(t, f, id, found).Error.Type)
+	})
+	t.Run("Timeout", func(t *testing.T) {
+		var f *rig
+		var id ulid.ULID
+		var found []int
+		for d := 250 * time.Millisecond; found == nil; d *= 2 {
+			f = run(t, "parent", command.Options{GracePeriod: time.Hour, Timeout: d})
+			id, found = begun(t, f, foreman.Spec{MaxAttempts: 1}, 3, func(ulid.ULID) {})
+		}
+		j := check(t, f, id, found)
+		require.Equal(t, foreman.RunTimeout, j.Error.Type)
+		require.Contains(t, j.Error.Message, "took longer than its timeout of")
+	})
 	t.Run("a drain that takes too long", func(t *testing.T) {
 		f := newRig(t, this(t, "parent", command.Options{GracePeriod: time.Hour}), &foreman.Options{DrainTimeout: time.Millisecond})
 		id := submit(t, f, foreman.Spec{})
@@ -136,10 +149,10 @@ func TestGracePeriod(t *testing.T) {
 	for name, grace := range map[string]time.Duration{"short": time.Millisecond, "none": -1} {
 		t.Run(name, func(t *testing.T) {
 			f := run(t, "stubborn", command.Options{GracePeriod: grace})
-			requireGone(t, begun(t, f, foreman.Spec{}, 1, func(j *foreman.Job) {
-				_, err := f.Cancel(t.Context(), j.ID)
-				require.NoError(t, err)
-			}))
+			id, found := begun(t, f, foreman.Spec{}, 1, cancels(t, f))
+			require.Len(t, found, 1)
+			requireGone(t, found)
+			require.Equal(t, foreman.Canceled, await(t, f, id).State)
 		})
 	}
 }
@@ -147,13 +160,9 @@ func TestGracePeriod(t *testing.T) {
 // What a program says when it is asked to end is kept, but not that all is well.
 func TestLastWords(t *testing.T) {
 	f := run(t, "polite", command.Options{GracePeriod: time.Hour})
-	var job *foreman.Job
-	begun(t, f, foreman.Spec{}, 1, func(j *foreman.Job) {
-		job = j
-		_, err := f.Cancel(t.Context(), j.ID)
-		require.NoError(t, err)
-	})
-	j := await(t, f, job.ID)
+	id, found := begun(t, f, foreman.Spec{}, 1, cancels(t, f))
+	require.Len(t, found, 1)
+	j := await(t, f, id)
 	require.Equal(t, foreman.Canceled, j.State)
 	require.True(t, strings.HasSuffix(output(t, f, j.ID), "bye\n"))
 	log, _ := artifact(t, f, j.ID, "log")

@@ -7,6 +7,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"strings"
+	"syscall"
 )
 
 // ErrProxyUnreachable says that no connection to the egress proxy could be made:
@@ -58,11 +61,34 @@ func asksForPassword(resp *http.Response) bool {
 	return resp.StatusCode == http.StatusProxyAuthRequired && resp.Header.Get("Proxy-Authenticate") != ""
 }
 
+// unreachableProxy is what anybody may be told of a proxy that cannot be reached: what is
+// wrong, and neither its name nor what it shows. Err has the cause, for whoever runs it.
+func unreachableProxy(err error) error {
+	why := "connecting failed"
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		why = "its name cannot be looked up"
+		if dns.IsTimeout {
+			why = "the resolver did not answer"
+		}
+	} else if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		why = "it did not answer in time"
+	} else if errors.Is(err, syscall.ECONNREFUSED) {
+		why = "connection refused"
+	} else if isTLS(err) {
+		why = "TLS with it failed"
+	}
+	return fmt.Errorf("%w: %w", ErrProxyUnreachable, &sendError{why, err})
+}
+
+func isTLS(err error) bool {
+	return strings.Contains(err.Error(), "tls: ") || strings.Contains(err.Error(), "x509: ")
+}
+
 // proxyFault tells of an attempt through a proxy that ended in err whether that is at
 // fault, and whether it could not even be connected to. One that takes a CONNECT and does
 // not answer it is at fault, but for one that was well meanwhile and ran out of time: it
 // waits for the receiver. What goes wrong behind its answer is not its fault.
-func proxyFault(err error, s seen, tls, well bool) (fault, unreachable bool) {
+func proxyFault(err error, s seen, well bool) (fault, unreachable bool) {
 	if _, ok := errors.AsType[*proxyError](err); ok {
 		return true, false
 	}
@@ -73,5 +99,5 @@ func proxyFault(err error, s seen, tls, well bool) (fault, unreachable bool) {
 	if well && errors.Is(err, context.DeadlineExceeded) {
 		return false, false
 	}
-	return tls && !s.got && !s.tunneled, false
+	return !s.got && !s.tunneled, false
 }

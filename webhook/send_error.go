@@ -32,9 +32,6 @@ func told(err error) (answer string, said error) {
 		return answer, &sendError{"webhook: the answer is not HTTP as it should be", errors.New("not HTTP")}
 	}
 	text = "webhook: " + cause(err)
-	if i := strings.Index(text, ", debug="); i >= 0 { // of HTTP/2, the receiver's own words
-		text = text[:i]
-	}
 	if len(text) > maxErrorText {
 		text = strings.ToValidUTF8(text[:maxErrorText-len("...")], "") + "..."
 	}

@@ -131,9 +131,12 @@ func newSender(sig signer, timeout time.Duration, guard *Guard) *Sender {
 // would take the dialing away from the guard.
 func newTransport(d *net.Dialer) *http.Transport {
 	return &http.Transport{
-		DialContext:            withHost(d.DialContext),
-		TLSHandshakeTimeout:    d.Timeout,
-		ForceAttemptHTTP2:      true,
+		DialContext:         withHost(d.DialContext),
+		TLSHandshakeTimeout: d.Timeout,
+		// HTTP/1.1 alone: over HTTP/2 a receiver that refuses each stream with a GOAWAY
+		// has net/http dial again and again, and leaves it with connections that nobody
+		// closes.
+		ForceAttemptHTTP2:      false,
 		DisableCompression:     true, // a small answer must not become a large one
 		MaxIdleConns:           maxIdle,
 		MaxIdleConnsPerHost:    maxIdle,
@@ -146,7 +149,14 @@ func newTransport(d *net.Dialer) *http.Transport {
 // which the guard has no say in.
 func (s *Sender) useProxy(u *url.URL) {
 	d := &net.Dialer{Timeout: s.timeout}
-	s.transport.DialContext = d.DialContext
+	s.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := d.DialContext(ctx, network, addr)
+		if err == nil {
+			// A CONNECT goes on when its attempt has ended, and not for much longer.
+			err = c.SetDeadline(time.Now().Add(s.timeout + time.Second))
+		}
+		return c, err
+	}
 	s.transport.Proxy = http.ProxyURL(u)
 	s.transport.OnProxyConnectResponse = func(ctx context.Context, u *url.URL, req *http.Request, resp *http.Response) error {
 		s.tunnels.Add(1)
@@ -202,12 +212,12 @@ func (s *Sender) attempt(ctx context.Context, m Message) Outcome {
 		out.Phase, out.Address = at.phase, at.addr
 		out.Fault = faultOf(err)
 		if out.Fault == FaultReceiver && s.proxied() {
-			fault, unreachable := proxyFault(err, at, req.URL.Scheme == "https", s.tunnels.Load() != tunnels)
+			fault, unreachable := proxyFault(err, at, s.tunnels.Load() != tunnels)
 			if fault {
-				out.Fault = FaultProxy
+				out.Fault, out.Response = FaultProxy, "" // what it has said is not the receiver's
 			}
 			if unreachable {
-				out.Err = fmt.Errorf("%w: %w", ErrProxyUnreachable, out.Err)
+				out.Err = unreachableProxy(err)
 			}
 		}
 		return out
@@ -220,8 +230,8 @@ func (s *Sender) attempt(ctx context.Context, m Message) Outcome {
 	if out.Result != Delivered {
 		out.Response = response
 		out.Fault = FaultReceiver
-		if s.proxied() && asksForPassword(resp) {
-			out.Fault = FaultProxy
+		if s.proxied() && req.URL.Scheme == "http" && asksForPassword(resp) {
+			out.Fault, out.Response = FaultProxy, ""
 		}
 	}
 	return out

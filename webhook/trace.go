@@ -6,6 +6,7 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // Phase is a part of an attempt. They follow each other in the order in which they
@@ -57,6 +58,9 @@ func (t *trace) into(ctx context.Context) context.Context {
 		},
 		TLSHandshakeStart: func() { t.dial(PhaseTLS, "") },
 		GotConn: func(c httptrace.GotConnInfo) {
+			if !c.Reused {
+				_ = c.Conn.SetDeadline(time.Time{}) // that its making was given
+			}
 			t.use(c.Conn.RemoteAddr())
 		},
 		GotFirstResponseByte: func() { t.reach(PhaseHeaders) },
@@ -68,11 +72,12 @@ func (t *trace) into(ctx context.Context) context.Context {
 	})
 }
 
-// begin is called again when an open connection turns out to be dead.
+// begin is called again when an open connection turns out to be dead. That there was one
+// stays true.
 func (t *trace) begin() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.seen = seen{}
+	t.seen = seen{connected: t.connected, tunneled: t.tunneled}
 }
 
 func (t *trace) dial(p Phase, addr string) {

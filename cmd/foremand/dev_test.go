@@ -155,7 +155,7 @@ func TestPaths(t *testing.T) {
 	a := get(t, p.url+"/")
 	require.Equal(t, http.StatusOK, a.status)
 	require.Equal(t, "text/plain; charset=utf-8", a.header.Get("Content-Type"))
-	require.Contains(t, string(a.body), "/jobs")
+	require.Contains(t, string(a.body), "running", "as clients of Ollama ask for it")
 	require.Equal(t, http.StatusOK, get(t, p.url+"/healthz").status)
 	for _, path := range []string{"/nowhere", "/dev/webhooks", "/dev"} {
 		a = get(t, p.url+path)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/knadh/koanf/v2"
 
+	"github.com/foreman-go/foreman"
 	"github.com/foreman-go/foreman/webhook"
 )
 
@@ -20,9 +21,12 @@ type config struct {
 	data              string
 	dataGiven         bool // data is not just the default
 	dev               bool
-	ollama            string
+	ollama            []string
 	slots             int
 	perSlot           int
+	maxWait           time.Duration
+	models            map[string]foreman.Limits
+	commands          map[string]program
 	webhookSecret     string
 	webhookOldSecrets []webhook.OldSecret
 	webhookGuard      webhook.GuardOptions
@@ -55,7 +59,7 @@ type layer struct {
 // error is [flag.ErrHelp] if help was asked for. Otherwise it names the setting and
 // where it is, and has the value of none that is secret.
 func load(args, environ []string) (*config, error) {
-	c := &config{}
+	c := &config{models: map[string]foreman.Limits{}, commands: map[string]program{}}
 	settings := c.settings(environ)
 	flags, version, err := readFlags(args, settings)
 	if err != nil || version {
@@ -74,6 +78,9 @@ func load(args, environ []string) (*config, error) {
 	if path := configFile(flags, variables); path != "" {
 		file, err := readFile(path)
 		if err != nil {
+			return nil, err
+		}
+		if err := c.readSections(file); err != nil {
 			return nil, err
 		}
 		layers = slices.Insert(layers, 0, file)

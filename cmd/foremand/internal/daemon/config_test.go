@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/foreman-go/foreman"
 	"github.com/foreman-go/foreman/webhook"
 )
 
@@ -27,16 +28,18 @@ func TestLoadDefaults(t *testing.T) {
 	c, err := load(nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, &config{
-		addr: "127.0.0.1:8470", data: "foreman-data", ollama: "127.0.0.1:11434",
-		slots: 1, perSlot: 1, jobTTL: 168 * time.Hour, artifactTTL: 72 * time.Hour, logFormat: "text",
+		addr: "127.0.0.1:8470", data: "foreman-data", ollama: []string{"127.0.0.1:11434"},
+		models: map[string]foreman.Limits{}, commands: map[string]program{},
+		slots: 1, perSlot: 1, maxWait: 2 * time.Minute, jobTTL: 168 * time.Hour, artifactTTL: 72 * time.Hour, logFormat: "text",
 		webhookSchedule: webhook.DefaultSchedule(), webhookTimeout: 15 * time.Second, webhookCatchUp: "all",
 	}, c)
 }
 
 func TestLoadEverywhere(t *testing.T) {
 	want := &config{
-		addr: "localhost:1", data: "d", dataGiven: true, dev: true, ollama: "http://gpu:80/x",
-		slots: 2, perSlot: 3, webhookSecret: "012345",
+		addr: "localhost:1", data: "d", dataGiven: true, dev: true, ollama: []string{"http://gpu:80/x", "other"},
+		models: map[string]foreman.Limits{}, commands: map[string]program{},
+		slots: 2, perSlot: 3, maxWait: 90 * time.Second, webhookSecret: "012345",
 		webhookOldSecrets: []webhook.OldSecret{
 			{Secret: "098765", Expires: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)},
 			{Secret: "an older one"},
@@ -54,7 +57,7 @@ func TestLoadEverywhere(t *testing.T) {
 		publicURL: "https://jobs.example.com/x", trustForwarded: true, logFormat: "json",
 	}
 	flags := []string{
-		"-addr", "localhost:1", "-data", "d", "-dev", "-ollama", "http://gpu:80/x", "-slots", "2", "-per-slot=3",
+		"-addr", "localhost:1", "-data", "d", "-dev", "-ollama", "http://gpu:80/x, other", "-slots", "2", "-per-slot=3", "-max-wait", "90s",
 		"-webhook-secret", "012345", "-webhook-allow", "10.0.0.0/8, ::1/128",
 		"-webhook-allow-hosts", "hooks.internal, *.corp.example", "-webhook-ports", "443, 8443", "-webhook-nat64", "64:ff9b:1::/96", "-tokens-file", "t",
 		"-webhook-old-secrets", "098765 until 2026-12-01T00:00:00Z, an older one", "-webhook-proxy", "http://us:p%40ss@proxy.internal:3128",
@@ -63,7 +66,7 @@ func TestLoadEverywhere(t *testing.T) {
 		"-job-ttl", "0", "-artifact-ttl", "1h", "-public-url", "https://jobs.example.com/x/", "-trust-forwarded", "--log-format", "json",
 	}
 	variables := []string{
-		"FOREMAN_ADDR=localhost:1", "FOREMAN_DATA=d", "FOREMAN_DEV=true", "FOREMAN_OLLAMA=http://gpu:80/x", "FOREMAN_SLOTS=2", "FOREMAN_PER_SLOT=3",
+		"FOREMAN_ADDR=localhost:1", "FOREMAN_DATA=d", "FOREMAN_DEV=true", "FOREMAN_OLLAMA=http://gpu:80/x,other", "FOREMAN_SLOTS=2", "FOREMAN_PER_SLOT=3", "FOREMAN_MAX_WAIT=90s",
 		"FOREMAN_WEBHOOK_SECRET=012345", "FOREMAN_WEBHOOK_ALLOW=10.0.0.0/8,::1/128",
 		"FOREMAN_WEBHOOK_ALLOW_HOSTS=hooks.internal,*.corp.example", "FOREMAN_WEBHOOK_PORTS=443,8443", "FOREMAN_WEBHOOK_NAT64=64:ff9b:1::/96",
 		"FOREMAN_WEBHOOK_OLD_SECRETS=098765 until 2026-12-01T00:00:00Z\nan older one\n", "FOREMAN_WEBHOOK_PROXY=http://us:p%40ss@proxy.internal:3128",
@@ -75,9 +78,10 @@ func TestLoadEverywhere(t *testing.T) {
 addr: localhost:1
 data: d
 dev: true
-ollama: http://gpu:80/x
+ollama: [http://gpu:80/x, other]
 slots: 2
 per-slot: 3
+max-wait: 90s
 webhook-secret: "012345"
 webhook-allow: [10.0.0.0/8, "::1/128"]
 webhook-allow-hosts: [hooks.internal, "*.corp.example"]
@@ -141,13 +145,13 @@ func TestLoadPrecedence(t *testing.T) {
 	require.Equal(t, 3, c.perSlot, "the variable")
 	require.Equal(t, "from-file", c.data, "the file")
 	require.True(t, c.dataGiven)
-	require.Equal(t, "file:1", c.ollama)
+	require.Equal(t, []string{"file:1"}, c.ollama)
 
 	other := inFile(t, "data: other\n")
 	c, err = load([]string{"-config", other}, environ)
 	require.NoError(t, err)
 	require.Equal(t, "other", c.data, "of the file that the flag names")
-	require.Equal(t, "host:1", c.ollama, "the default")
+	require.Equal(t, []string{"host:1"}, c.ollama, "the default")
 
 	c, err = load([]string{"-config", ""}, environ)
 	require.NoError(t, err)
@@ -185,7 +189,7 @@ func TestLoadErrors(t *testing.T) {
 		{name: "boolean flag with a word", args: []string{"-dev", "true"}, want: "argument 2 is neither"},
 		{name: "unknown variables", environ: []string{"FOREMAN_SLOT=1", "FOREMAN_X_Y=2"}, want: "FOREMAN_SLOT, FOREMAN_X_Y: there is no such setting"},
 		{name: "version is a flag only", environ: []string{"FOREMAN_VERSION=1"}, want: "FOREMAN_VERSION"},
-		{name: "unknown keys", file: "slot: 1\nmodels: {a: 1}\n", want: "models.a"},
+		{name: "unknown keys", file: "slot: 1\nmodel: {a: 1}\n", want: "model.a"},
 		{name: "file in a file", file: "config: x\n", want: "config: a config file cannot name another"},
 		{name: "no file", args: []string{"-config", "/nowhere/at/all"}, want: "/nowhere/at/all"},
 		{name: "not YAML", file: "slots: 1\n  : hush-hush\n", want: "line "},
@@ -339,4 +343,59 @@ func TestLoadBesideAService(t *testing.T) {
 		"FOREMAN_PORT=tcp://10.0.0.1:8470", "FOREMAN_PORT_8470_TCP_ADDR=10.0.0.1", "FOREMAN_GPU_SERVICE_HOST=10.0.0.2",
 	})
 	require.NoError(t, err)
+}
+
+func TestSections(t *testing.T) {
+	program, err := os.Executable()
+	require.NoError(t, err)
+	c, err := load([]string{"-config", inFile(t, `
+slots: 2
+models:
+  "qwen2.5:7b": {per-slot: 4, max-wait: 30s}
+  big: {slots: 1}
+commands:
+  convert:
+    path: `+program+`
+    args: ["-i", "{{.Input.file}}"]
+    result: true
+    timeout: 1m
+    final-exits: [2, 3]
+    per-slot: 2
+`)}, nil)
+	require.NoError(t, err)
+	require.Equal(t, map[string]foreman.Limits{"qwen2.5:7b": {PerSlot: 4, MaxWait: 30 * time.Second}, "big": {Slots: 1}}, c.models)
+	p := c.commands["convert"]
+	require.Equal(t, []string{"-i", "{{.Input.file}}"}, p.options.Args)
+	require.Equal(t, []int{2, 3}, p.options.FinalExits)
+	require.Equal(t, time.Minute, p.options.Timeout)
+	require.Equal(t, 2, p.perSlot)
+	require.Equal(t, 2, c.slots)
+	pools, err := c.pools([]foreman.Backend{foreman.BackendFunc(nil), foreman.BackendFunc(nil)})
+	require.NoError(t, err)
+	require.Len(t, pools, 3)
+	for i, want := range []struct {
+		name             string
+		convert, another bool
+	}{{"command convert", true, false}, {"ollama 1", false, true}, {"ollama 2", false, true}} {
+		require.Equal(t, want.name, pools[i].Name)
+		require.Equal(t, want.convert, pools[i].Serves("convert"))
+		require.Equal(t, want.another, pools[i].Serves("llama3"))
+	}
+
+	for text, want := range map[string]string{
+		"models: 3":                        "models: must have an entry for each model",
+		"models: {a: 3}":                   "models: a: must have settings below it: max-wait, per-slot, slots",
+		"models: {a: {slot: 3}}":           "models: a: slot is no setting of it: there are max-wait, per-slot, slots",
+		"models: {a: {slots: x}}":          "models: a: slots: must be a whole number from 1 to 256",
+		"models: {a: {max-wait: 3}}":       "models: a: max-wait: must be a duration such as 90s",
+		"commands: {a: {args: [b]}}":       "commands: a: command: no program",
+		"commands: {a: {path: [b]}}":       "commands: a: path: must be a text",
+		"commands: {a: {args: [3]}}":       "commands: a: args: must be a list of texts",
+		"commands: {a: {result: 3}}":       "commands: a: result: must be true or false",
+		"commands: {a: {final-exits: x}}":  "commands: a: final-exits: must be a list of whole numbers",
+		"commands: {a: {path: /no/there}}": "commands: a: command: ",
+	} {
+		_, err := load([]string{"-config", inFile(t, text)}, nil)
+		require.ErrorContains(t, err, want, text)
+	}
 }

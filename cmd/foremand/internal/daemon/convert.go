@@ -78,13 +78,29 @@ func toTTL(to *time.Duration) func(string) error {
 	}
 }
 
-// toOllama accepts what OLLAMA_HOST can be.
-func toOllama(to *string) func(string) error {
+// toOllama accepts what OLLAMA_HOST can be, once or more.
+func toOllama(to *[]string) func(string) error {
 	return func(v string) error {
-		if _, err := ollama.New(&ollama.Options{URL: v}); err != nil {
-			return err
+		*to = parts(v)
+		if len(*to) == 0 {
+			*to = []string{""} // the default of a Backend
 		}
-		*to = v
+		for _, url := range *to {
+			if _, err := ollama.New(&ollama.Options{URL: url}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func toWait(to *time.Duration) func(string) error {
+	return func(v string) error {
+		d, err := time.ParseDuration(v)
+		if err != nil || d < time.Millisecond || d > 24*time.Hour {
+			return fmt.Errorf("must be a duration from 1ms to 24h such as 2m, and is %q", v)
+		}
+		*to = d
 		return nil
 	}
 }

@@ -114,13 +114,21 @@ func run(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
 		c.webhookGuard.Own = append(c.webhookGuard.Own, addrPort(ln.Addr())) // no webhook may submit jobs here
 	}
 	hooks.Secret, hooks.Guard = c.webhookSecret, c.webhookGuard
-	server, err := ollama.New(&ollama.Options{URL: c.ollama, Transport: dev.transport(), Logger: log})
+	var servers []foreman.Backend
+	for _, url := range c.ollama {
+		server, err := ollama.New(&ollama.Options{URL: url, Transport: dev.transport(), Logger: log})
+		if err != nil {
+			return err
+		}
+		servers = append(servers, dev.backend(server))
+	}
+	pools, err := c.pools(servers)
 	if err != nil {
 		return err
 	}
-	f, err := foreman.New(dev.backend(server), &foreman.Options{
+	f, err := foreman.New(pools, &foreman.Options{
 		Dir: c.data, Logger: log,
-		Slots: c.slots, PerSlot: c.perSlot,
+		Slots: c.slots, PerSlot: c.perSlot, MaxWait: c.maxWait, Models: c.models,
 		JobTTL: c.jobTTL, ArtifactTTL: c.artifactTTL,
 		Webhook: hooks,
 		BaseURL: c.publicURL, TrustForwarded: c.trustForwarded,
