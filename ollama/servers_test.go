@@ -143,6 +143,15 @@ func TestChanges(t *testing.T) {
 	require.Equal(t, 200, call(limited(t), "POST", front+"/api/copy", `{"source":"a","destination":"c"}`).status)
 	require.Len(t, servers[0].Requests("/api/copy"), 1)
 	require.Empty(t, servers[1].Requests("/api/copy"))
+
+	f, _ := newForeman(t, newBackend(t, &ollama.Options{URL: servers[0].URL()}), nil)
+	h := ollama.Handler(f, &ollama.HandlerOptions{AllowChanges: true})
+	for admin, status := range map[bool]int{false: 403, true: 200} {
+		w := httptest.NewRecorder()
+		q := httptest.NewRequest("POST", "/api/copy", strings.NewReader(`{"source":"a","destination":"d"}`))
+		h.ServeHTTP(w, q.WithContext(foreman.WithCaller(t.Context(), foreman.Caller{Owner: "alice", Admin: admin})))
+		require.Equal(t, status, w.Code)
+	}
 }
 
 // A server of OpenAI's API has /v1, also in its URL, and nothing else.
