@@ -51,10 +51,10 @@ func (s *surface) readBody(w http.ResponseWriter, r *http.Request) (body []byte,
 		most = r.ContentLength
 	}
 	taken := int64(0)
-	release = func() { s.bodies.give(taken) }
+	giveBack := func() { s.bodies.give(taken) }
 	defer func() {
 		if err != nil {
-			release()
+			giveBack()
 		}
 	}()
 	const first, trusted = 4 << 10, 1 << 20
@@ -73,7 +73,7 @@ func (s *surface) readBody(w http.ResponseWriter, r *http.Request) (body []byte,
 			n, err := in.Read(body[len(body):cap(body)])
 			body = body[:len(body)+n]
 			if errors.Is(err, io.EOF) {
-				return body, release, nil
+				return body, giveBack, nil
 			}
 			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 				return nil, nil, tooLarge

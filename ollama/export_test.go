@@ -33,3 +33,8 @@ func ReadStream(r io.Reader, most int64, tell func(string)) (json.RawMessage, er
 
 // LaneAgain is for the tests of the names of lanes: one that is read, and written again.
 func LaneAgain(name string) string { return parseLane(name).String() }
+
+// ReadEvents is for the tests of what the events of a stream become.
+func ReadEvents(r io.Reader, most int64, path string, tell func(string)) (json.RawMessage, error) {
+	return readEvents(r, most, path, tell)
+}

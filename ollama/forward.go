@@ -24,9 +24,11 @@ func (b *Backend) newProxies() (out [forms]*httputil.ReverseProxy) {
 
 func (b *Backend) newProxy(f form, to http.RoundTripper, buffers httputil.BufferPool) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Transport:     to,
-		FlushInterval: -1,
-		BufferPool:    buffers,
+		Transport:  to,
+		BufferPool: buffers,
+		// An answer of unknown length is a stream, and flushed piece by piece. Others are
+		// sent when they are there, the header not before the body.
+		FlushInterval: 0,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(b.url)
 			withoutOurs(r.Out.Header)

@@ -95,3 +95,39 @@ func FuzzReadStream(f *testing.F) {
 		require.Equal(t, string(whole), string(again), "an answer in one piece stays what it is")
 	})
 }
+
+func FuzzReadEvents(f *testing.F) {
+	for _, seed := range []string{
+		`data: {"id":"x","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":"a"},"finish_reason":null}]}` + "\n\n" +
+			`data: {"choices":[{"index":0,"delta":{"content":"b"},"finish_reason":"stop"}]}` + "\n\ndata: [DONE]\n\n",
+		`data: {"choices":[{"index":1,"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{"}}]},"finish_reason":"tool_calls"}]}` + "\ndata: [DONE]",
+		`data: {"choices":[{"text":"a","logprobs":{"tokens":["a"]},"finish_reason":"length"}],"usage":{}}` + "\ndata:[DONE]",
+		`data: {"error":{"message":"no"}}`, ": comment\nevent: x\ndata: null", "data: [DONE]", "data: {}\ndata: [DONE]", "",
+	} {
+		f.Add([]byte(seed), true)
+		f.Add([]byte(seed), false)
+	}
+	f.Fuzz(func(t *testing.T, stream []byte, chat bool) {
+		path := "/v1/completions"
+		if chat {
+			path = "/v1/chat/completions"
+		}
+		whole, err := ollama.ReadEvents(bytes.NewReader(stream), 1<<20, path, func(string) {})
+		if err != nil {
+			_, known := errors.AsType[*foreman.Failure](err)
+			require.True(t, known, "%v", err)
+			return
+		}
+		var r struct {
+			Object  string
+			Choices []struct {
+				FinishReason any `json:"finish_reason"`
+			}
+		}
+		require.NoError(t, json.Unmarshal(whole, &r))
+		require.NotEmpty(t, r.Choices)
+		for _, c := range r.Choices {
+			require.NotNil(t, c.FinishReason)
+		}
+	})
+}

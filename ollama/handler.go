@@ -27,7 +27,8 @@ type HandlerOptions struct {
 	// 30 seconds is used.
 	WriteTimeout time.Duration
 	// AllowChanges passes on the calls that change a server, to the first one: pull,
-	// push, create, copy, delete and blobs. The default is to refuse them with 403.
+	// push, create, copy, delete and blobs. Only callers who may do everything are
+	// allowed them ([foreman.Caller].Admin). The default is to refuse them with 403.
 	AllowChanges bool
 	// Jobs is the path under which the jobs surface is mounted, such as /queue, for the
 	// links of what becomes a job; "/" for the root. If Jobs is empty, it is where
@@ -118,7 +119,7 @@ func (s *surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case rt.kind == unknown || len(servers) == 0:
 		notFound(w)
-	case rt.kind == changing && !s.o.AllowChanges:
+	case rt.kind == changing && (!s.o.AllowChanges || !foreman.CallerFrom(r.Context()).Admin):
 		rt.form.fail(w, http.StatusForbidden, "calls that change the model server are not allowed here")
 	case rt.kind == changing:
 		s.change(w, r, servers[0])

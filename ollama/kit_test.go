@@ -190,9 +190,9 @@ func call(ctx context.Context, method, url, body string, header ...string) answe
 }
 
 // goCall calls in the background.
-func goCall(ctx context.Context, method, url, body string) <-chan answer {
+func goCall(ctx context.Context, method, url, body string, header ...string) <-chan answer {
 	out := make(chan answer, 1)
-	go func() { out <- call(ctx, method, url, body) }()
+	go func() { out <- call(ctx, method, url, body, header...) }()
 	return out
 }
 

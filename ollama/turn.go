@@ -34,11 +34,10 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 		return
 	}
 	defer release()
-	r = withBody(r.Context(), r, body)
 	model := modelOf(body)
 	switch {
 	case model == "":
-		s.withoutModel(w, r, f)
+		s.withoutModel(w, withBody(r.Context(), r, body), f)
 		return
 	case prefer.Async(r.Header):
 		s.async(w, r, f, model, body)

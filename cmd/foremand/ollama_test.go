@@ -56,3 +56,21 @@ func TestDevWithOllama(t *testing.T) {
 	require.Equal(t, http.StatusOK, post(t, p.url+"/api/chat", `{"model":"llama3","messages":[{"role":"user","content":"one"}]}`).status)
 	require.Len(t, server.Requests("/api/generate"), 1, "what is for the echo model does not get there")
 }
+
+// The surface is Ollama's, at the root too; what changes the server is only passed on
+// when it is told so.
+func TestGateway(t *testing.T) {
+	server := ollamatest.New(t, nil)
+	for _, c := range []struct {
+		args   []string
+		status int
+	}{
+		{nil, http.StatusForbidden},
+		{[]string{"-allow-changes"}, http.StatusOK},
+	} {
+		p := start(t, append(c.args, "-ollama", server.URL())...)
+		require.Equal(t, "Ollama is running", string(get(t, p.url+"/").body))
+		require.Equal(t, get(t, server.URL()+"/v1/models").body, get(t, p.url+"/v1/models").body)
+		require.Equal(t, c.status, post(t, p.url+"/api/copy", `{"source":"llama3","destination":"copy"}`).status)
+	}
+}

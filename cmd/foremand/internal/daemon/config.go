@@ -42,6 +42,7 @@ type config struct {
 	artifactTTL       time.Duration // negative for as long as the job
 	publicURL         string
 	trustForwarded    bool
+	allowChanges      bool
 	logFormat         string
 	file              string
 	version           bool // the version was asked for, and nothing else counts

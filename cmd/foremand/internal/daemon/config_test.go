@@ -54,10 +54,10 @@ func TestLoadEverywhere(t *testing.T) {
 		},
 		webhookSchedule: webhook.Schedule{time.Second, time.Minute}, webhookTimeout: 20 * time.Second,
 		tokensFile: "t", jobTTL: -1, artifactTTL: time.Hour,
-		publicURL: "https://jobs.example.com/x", trustForwarded: true, logFormat: "json",
+		publicURL: "https://jobs.example.com/x", trustForwarded: true, allowChanges: true, logFormat: "json",
 	}
 	flags := []string{
-		"-addr", "localhost:1", "-data", "d", "-dev", "-ollama", "http://gpu:80/x, other", "-slots", "2", "-per-slot=3", "-max-wait", "90s",
+		"-addr", "localhost:1", "-data", "d", "-dev", "-ollama", "http://gpu:80/x, other", "-slots", "2", "-per-slot=3", "-max-wait", "90s", "-allow-changes",
 		"-webhook-secret", "012345", "-webhook-allow", "10.0.0.0/8, ::1/128",
 		"-webhook-allow-hosts", "hooks.internal, *.corp.example", "-webhook-ports", "443, 8443", "-webhook-nat64", "64:ff9b:1::/96", "-tokens-file", "t",
 		"-webhook-old-secrets", "098765 until 2026-12-01T00:00:00Z, an older one", "-webhook-proxy", "http://us:p%40ss@proxy.internal:3128",
@@ -66,7 +66,7 @@ func TestLoadEverywhere(t *testing.T) {
 		"-job-ttl", "0", "-artifact-ttl", "1h", "-public-url", "https://jobs.example.com/x/", "-trust-forwarded", "--log-format", "json",
 	}
 	variables := []string{
-		"FOREMAN_ADDR=localhost:1", "FOREMAN_DATA=d", "FOREMAN_DEV=true", "FOREMAN_OLLAMA=http://gpu:80/x,other", "FOREMAN_SLOTS=2", "FOREMAN_PER_SLOT=3", "FOREMAN_MAX_WAIT=90s",
+		"FOREMAN_ADDR=localhost:1", "FOREMAN_DATA=d", "FOREMAN_DEV=true", "FOREMAN_OLLAMA=http://gpu:80/x,other", "FOREMAN_SLOTS=2", "FOREMAN_PER_SLOT=3", "FOREMAN_MAX_WAIT=90s", "FOREMAN_ALLOW_CHANGES=true",
 		"FOREMAN_WEBHOOK_SECRET=012345", "FOREMAN_WEBHOOK_ALLOW=10.0.0.0/8,::1/128",
 		"FOREMAN_WEBHOOK_ALLOW_HOSTS=hooks.internal,*.corp.example", "FOREMAN_WEBHOOK_PORTS=443,8443", "FOREMAN_WEBHOOK_NAT64=64:ff9b:1::/96",
 		"FOREMAN_WEBHOOK_OLD_SECRETS=098765 until 2026-12-01T00:00:00Z\nan older one\n", "FOREMAN_WEBHOOK_PROXY=http://us:p%40ss@proxy.internal:3128",
@@ -82,6 +82,7 @@ ollama: [http://gpu:80/x, other]
 slots: 2
 per-slot: 3
 max-wait: 90s
+allow-changes: true
 webhook-secret: "012345"
 webhook-allow: [10.0.0.0/8, "::1/128"]
 webhook-allow-hosts: [hooks.internal, "*.corp.example"]

@@ -140,7 +140,7 @@ func run(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
 	fmt.Fprintf(stdout, "listening on http://%s\n", ln.Addr())
 	log.Info("foremand listens", "addr", ln.Addr().String(), "data", c.data, "version", version())
 	dev.introduce(c, ln.Addr())
-	return serve(ctx, ln, routes(f, callers, dev), f, log)
+	return serve(ctx, ln, routes(f, callers, dev, &ollama.HandlerOptions{AllowChanges: c.allowChanges}), f, log)
 }
 
 // addrPort is where a TCP listener listens.

@@ -43,6 +43,7 @@ func (c *config) settings(environ []string) []setting {
 		{"slots", number, "N", "1", "models that are loaded at once", toNumber(&c.slots, 1, 256)},
 		{"per-slot", number, "N", "1", "jobs at once on a loaded model", toNumber(&c.perSlot, 1, 1024)},
 		{"max-wait", text, "DURATION", "2m", "how long a model waits for a slot that keeps serving another one", toWait(&c.maxWait)},
+		{"allow-changes", boolean, "", "false", "pass on calls that change the Ollama server, such as /api/pull, to the first", toBool(&c.allowChanges)},
 		{"webhook-secret", text, "SECRET", "", "signs webhooks; better in a variable or the file than in a flag", toSecret(&c.webhookSecret)},
 		{"webhook-old-secrets", secrets, "SECRETS", "", "those that it replaces and that still sign: `SECRET until 2026-12-01T00:00:00Z` for each", toOldSecrets(&c.webhookOldSecrets)},
 		{"webhook-allow", list, "CIDRS", "", "addresses beside public ones that webhooks may go to, such as 10.0.0.0/8,::1/128", toPrefixes(&c.webhookGuard.Prefixes)},

@@ -52,7 +52,7 @@ func (Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return answer(r, http.StatusOK, map[string]any{"models": []listed{itself()}}), nil
 	}
 	if reads && strings.HasSuffix(path, rootPath) {
-		return respond(r, http.StatusOK, "text/plain; charset=utf-8", "The echo model is running, and no other"), nil
+		return respond(r, http.StatusOK, "text/plain; charset=utf-8", "The echo model is running: ask it at /api/chat and /api/generate, or give it a job at /jobs.\n"), nil
 	}
 	return respond(r, http.StatusNotFound, "text/plain", "404 page not found"), nil
 }

@@ -94,7 +94,7 @@ func TestWhole(t *testing.T) {
 }
 
 func TestReads(t *testing.T) {
-	for path, want := range map[string]string{"/api/version": `"version"`, "/api/tags": `"name":"echo"`} {
+	for path, want := range map[string]string{"/api/version": `"version"`, "/": "echo model is running", "/api/tags": `"name":"echo"`} {
 		resp := send(t.Context(), t, echo.Transport{}, http.MethodGet, path, "")
 		require.Equal(t, http.StatusOK, resp.StatusCode)
 		body, err := io.ReadAll(resp.Body)
