@@ -118,7 +118,9 @@ func TestCrossings(t *testing.T) {
 	for _, c := range []<-chan answer{one, two, three} {
 		require.Equal(t, 200, (<-c).status)
 	}
-	require.Equal(t, ollamatest.ModelStats{Requests: 2, MaxInFlight: 2, Loads: 1, Unloads: 1}, s.Stats().Of("a"))
+	of := s.Stats().Of("a") // it is loaded once more if b comes between: that is no crossing's business
+	require.Equal(t, 2, of.Requests)
+	require.Equal(t, 2, of.MaxInFlight)
 }
 
 func TestWedge(t *testing.T) {
