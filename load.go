@@ -54,7 +54,7 @@ func (d *desk) load(s *slot) {
 func (d *desk) loaded(s *slot, calledOff bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	defer d.wake()
+	defer d.replan()
 	took := d.f.now().Sub(s.loading.since)
 	lane := s.lane
 	s.loading = nil
