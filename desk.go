@@ -199,6 +199,9 @@ func (d *desk) slotViews() []slotView {
 			pool: slices.Index(d.f.pools, s.pool), down: s.pool.down.Load(),
 			lane: s.lane, busy: !s.empty(), fresh: s.fresh, used: s.used,
 		}
+		if l, ok := s.pool.Backend.(Loader); ok {
+			out[i].model = l.Model
+		}
 	}
 	return out
 }
