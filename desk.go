@@ -284,7 +284,7 @@ func (d *desk) claim(ctx context.Context, s *slot, n int) (got int, err error) {
 	}
 	f.runs.add(attempts)
 	for _, a := range attempts {
-		f.hub.changed(a.id)
+		f.news(a.id)
 	}
 	f.outbox.wake(deliveries)
 	d.mu.Lock()

@@ -237,7 +237,7 @@ func (f *Foreman) Delete(ctx context.Context, id ulid.ULID) error {
 			return fmt.Errorf("job %s: %w", id, fromStore(err))
 		}
 		f.removeArtifacts(ctx, &e)
-		f.hub.changed(id)
+		f.news(id)
 		return nil
 	}
 }

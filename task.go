@@ -51,7 +51,7 @@ func (t *Task) Progress(fraction float64, message string) {
 		At:       t.f.now(),
 	}
 	if t.live.report(p) {
-		t.f.hub.shows(t.ID, t.live)
+		t.f.shows(t.ID, t.live)
 	}
 }
 
@@ -73,7 +73,7 @@ func (t *Task) Write(p []byte) (int, error) {
 	}
 	t.output.Unlock()
 	if first {
-		t.f.hub.shows(t.ID, t.live)
+		t.f.shows(t.ID, t.live)
 	}
 	return len(p), nil
 }
