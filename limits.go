@@ -22,13 +22,12 @@ func (f *Foreman) perSlot(p *pool, model string) int {
 	return max(or(f.o.Models[model].PerSlot, p.PerSlot), 1)
 }
 
-// mostPerSlot is how many can ever run at once in a slot of a pool.
+// mostPerSlot is how many can ever run at once in a slot of a pool, whatever model it
+// serves one day.
 func (f *Foreman) mostPerSlot(p *pool) int {
 	most := p.PerSlot
-	for model, l := range f.o.Models {
-		if p.serves(model) {
-			most = max(most, l.PerSlot)
-		}
+	for _, l := range f.o.Models {
+		most = max(most, l.PerSlot)
 	}
 	return most
 }

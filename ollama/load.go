@@ -36,14 +36,20 @@ var errLoadTimeout = errors.New("the model was not loaded in time")
 // [foreman.Unavailable]. When ctx ends the request is canceled, which makes Ollama give
 // up the load, and Load returns the cause at once.
 //
-// A server of OpenAI's API loads its models itself: Load does nothing.
+// A server of OpenAI's API loads its models itself: Load does nothing. One of several in
+// [Pools] that turns out not to have the model, while another may, is
+// [foreman.Unavailable].
 func (b *Backend) Load(ctx context.Context, name string, keep []string) error {
 	if b.api == OpenAIAPI {
 		return nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, b.loadTimeout, errLoadTimeout)
 	defer cancel()
-	h := b.held.begin(parseLane(name))
+	l := parseLane(name)
+	if err := b.misplaced(ctx, l.model); err != nil {
+		return err
+	}
+	h := b.held.begin(l)
 	loaded, err := b.load(ctx, h, keep)
 	b.held.end(h, loaded)
 	switch cause := context.Cause(ctx); {

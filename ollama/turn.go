@@ -47,6 +47,7 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 	if !onV1(r.URL.Path) {
 		spec.Input = body // has options that the model is loaded with
 	}
+	s.find(r.Context(), model)
 	err = s.f.Do(r.Context(), spec, func(ctx context.Context, t foreman.Turn) error {
 		w.Header().Set(positionHeader, strconv.Itoa(t.Position))
 		w.Header().Set(waitHeader, strconv.FormatFloat(t.Waited.Seconds(), 'f', 3, 64))
@@ -57,7 +58,7 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 		}
 		b := u.Server()
 		if b.api != OllamaAPI && !onV1(r.URL.Path) {
-			notFound(w)
+			f.fail(w, http.StatusNotFound, fmt.Sprintf("model '%s' not found", model)) // by those that have the path
 			return nil
 		}
 		b.proxies[f].ServeHTTP(s.impatient(w), withBody(ctx, r, body))
@@ -65,6 +66,16 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 	})
 	if err != nil {
 		turnedAway(w, f, model, err)
+	}
+}
+
+// find has the servers asked that a model may be for, if none is known to have it.
+func (s *surface) find(ctx context.Context, model string) {
+	for _, one := range s.servers {
+		if one.fleet != nil && one.has(model) {
+			one.fleet.find(ctx, model)
+			return
+		}
 	}
 }
 
