@@ -63,7 +63,7 @@ type Backend struct {
 	loadTimeout time.Duration
 	keepAlive   time.Duration
 
-	fleet   *fleet                               // of several servers, nil of one
+	fleet   *fleet                              // of several servers, nil of one
 	models  atomic.Pointer[map[string]struct{}] // that it has; nil until it is known
 	changed atomic.Pointer[func()]              // to be called when those are others
 

@@ -54,7 +54,7 @@ func TestDevWithOllama(t *testing.T) {
 	require.Equal(t, "done", post(t, p.url+"/jobs", `{"model":"llama3","prompt":"one two"}`, "Prefer: wait=10").job(t).State)
 	require.Equal(t, "done", post(t, p.url+"/jobs", hello, "Prefer: wait=10").job(t).State)
 	require.Equal(t, http.StatusOK, post(t, p.url+"/api/chat", `{"model":"llama3","messages":[{"role":"user","content":"one"}]}`).status)
-	require.Len(t, server.Requests("/api/generate"), 1, "what is for the echo model does not get there")
+	require.Len(t, server.Requests("/api/chat"), 1, "what is for the echo model does not get there")
 }
 
 // The surface is Ollama's, at the root too; what changes the server is only passed on
