@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/foreman-go/foreman/store"
@@ -21,7 +22,9 @@ type desk struct {
 	slots    []*slot              // of all pools
 	calls    []*call              // of Do that wait, in order
 	left     map[string]time.Time // when a lane with work was last left by its slot
-	seen     []laneView           // what waited when last looked, paused lanes too
+	ready    ready
+	changes  atomic.Uint64 // of what is ready in the store, made by this process
+	seen     []laneView    // what waited when last looked, paused lanes too
 	paused   paused
 	paces    paces
 	pausing  sync.Mutex // held while what is paused is read, before mu
@@ -42,9 +45,6 @@ func (d *desk) init(f *Foreman) {
 	}
 }
 
-// wake makes the desk look for work.
-func (d *desk) wake() { d.alarm.ring() }
-
 // run assigns work until ctx ends, and has what was claimed too far ahead given back.
 func (d *desk) run(ctx context.Context, giveBack func([]*attempt)) {
 	d.loadCtx = ctx
@@ -60,30 +60,23 @@ func (d *desk) run(ctx context.Context, giveBack func([]*attempt)) {
 		}
 		d.alarm.sleep(ctx, d.f.now(), next)
 	}
+	d.forget()
 	d.loads.Wait()
 }
 
 // assign gives every slot what it can do now, and returns when to look again if
 // nobody wakes the desk before.
 func (d *desk) assign(ctx context.Context) (next time.Time, err error) {
-	idle := d.f.now().Add(d.f.o.Lease / 2) // other processes do not wake this one
 	if !d.wanting() {
-		return idle, nil
+		return d.f.now().Add(d.f.o.Lease / 2), nil // other processes do not wake this one
 	}
-	up, err := d.f.o.Store.Upcoming(ctx)
-	if err != nil {
-		return next, fmt.Errorf("upcoming: %w", err)
-	}
-	lanes, err := d.f.o.Store.Lanes(ctx)
-	if err != nil {
-		return next, fmt.Errorf("lanes: %w", err)
-	}
-	if err := d.readPaused(ctx); err != nil {
+	if err := d.read(ctx); err != nil {
 		return next, err
 	}
-	next = earlier(up.Run, idle)
-	wants, due := d.decide(lanes)
-	next = earlier(due, next)
+	d.mu.Lock()
+	wants, due := d.decide()
+	next = earlier(due, d.ready.until)
+	d.mu.Unlock()
 	for _, w := range wants {
 		got, err := d.claim(ctx, w.slot, w.jobs)
 		if err != nil {
@@ -124,15 +117,13 @@ type want struct {
 
 // decide brings slots to the lanes that they are to serve, lets callers of Do in, and
 // returns how many jobs to claim for which slot, and when a lane will have waited for
-// too long.
-func (d *desk) decide(lanes []store.Lane) (wants []want, due time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+// too long. mu is held.
+func (d *desk) decide() (wants []want, due time.Time) {
 	if d.draining {
 		return nil, due
 	}
 	now := d.f.now()
-	d.seen = d.views(lanes, true)
+	d.seen = d.views(d.ready.lanes, true)
 	open := slices.DeleteFunc(slices.Clone(d.seen), func(l laneView) bool { return l.paused })
 	for i := range open {
 		if at := open[i].since().Add(open[i].maxWait + time.Microsecond); at.After(now) {
@@ -208,6 +199,9 @@ func (d *desk) slotViews() []slotView {
 			pool: slices.Index(d.f.pools, s.pool), down: s.pool.down.Load(),
 			lane: s.lane, busy: !s.empty(), fresh: s.fresh, used: s.used,
 		}
+		if l, ok := s.pool.Backend.(Loader); ok {
+			out[i].model = l.Model
+		}
 	}
 	return out
 }
@@ -262,6 +256,7 @@ func (d *desk) views(lanes []store.Lane, schedule bool) []laneView {
 // counted, before any of them is begun.
 func (d *desk) claim(ctx context.Context, s *slot, n int) (got int, err error) {
 	f := d.f
+	defer d.changes.Add(1) // of what is ready, or it was not as it had been read
 	started := map[store.Ref]entry{}
 	var deliveries []store.Delivery
 	// Not to be called off half-way: what was claimed must be known here.
@@ -363,7 +358,7 @@ func (d *desk) next(s *slot) *attempt {
 			a.running = running{job: a.id, model: a.task.Spec.Model, owner: a.task.Spec.Owner, since: d.f.now()}
 			s.begin(&a.running)
 			if s.want() > 0 {
-				d.wake()
+				d.alarm.ring()
 			}
 			return a
 		}
@@ -389,11 +384,10 @@ func (d *desk) free(s *slot, r *running) {
 	if len(s.ahead) > 0 && s.busy < s.places {
 		s.ready.Signal()
 	}
-	if s.want() > 0 {
-		d.wake()
-	}
 	if d.draining {
 		s.ready.Broadcast()
+	} else if s.want() > 0 {
+		d.replan()
 	}
 }
 

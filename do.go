@@ -93,7 +93,6 @@ func (d *desk) enter(ctx context.Context, c *call, atMost time.Duration) (*slot,
 	if err := d.queue(c); err != nil {
 		return nil, err
 	}
-	d.wake()
 	waited, stop := after(atMost)
 	defer stop()
 	select {
@@ -135,6 +134,7 @@ func (d *desk) queue(c *call) error {
 		return &WaitError{Position: c.position, Retry: d.retryIn(c.lane, c.position)}
 	}
 	d.calls = append(d.calls, c)
+	d.replan()
 	return nil
 }
 
@@ -212,7 +212,7 @@ func (d *desk) withdraw(c *call, wanted bool) (s *slot, position int) {
 		}
 		d.free(s, &c.running)
 	default:
-		d.wake() // a model may be loading for nobody else
+		d.replan() // a model may be loading for nobody else
 	}
 	return nil, position
 }

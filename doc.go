@@ -23,7 +23,8 @@
 // [Options].PerSlot jobs at once. The jobs that can share a loaded model are a lane: by
 // default those of one model, or what a [Laner] says. A slot keeps serving its lane while
 // that has work, unless another lane has waited longer than [Options].MaxWait or has work
-// of a higher priority. Within a lane, jobs run by priority, then age.
+// of a higher priority. Within a lane, jobs run by priority; of one priority, those of
+// different owners take turns, and the jobs of one owner run by age.
 //
 // # Where jobs live
 //

@@ -20,6 +20,10 @@ type Loader interface {
 	// Loaded lists the lanes whose models are loaded, so that work for them comes
 	// first. It is asked when Run begins, and given five seconds.
 	Loaded(ctx context.Context) ([]string, error)
+	// Model is the model that is loaded for a lane. The backend has room for it once, so
+	// that no two of its slots serve lanes of one model at a time. It must be quick and
+	// always say the same.
+	Model(lane string) string
 }
 
 // loading is a model being loaded into a slot.
@@ -39,7 +43,11 @@ func (d *desk) load(s *slot) {
 	lane := s.lane
 	var keep []string
 	for _, o := range s.pool.slots {
-		if o != s && o.lane != "" {
+		switch {
+		case o == s || o.lane == "":
+		case l.Model(o.lane) == l.Model(lane):
+			o.lane = "" // it is loaded anew, for this slot; nothing runs there
+		default:
 			keep = append(keep, o.lane)
 		}
 	}
@@ -54,7 +62,7 @@ func (d *desk) load(s *slot) {
 func (d *desk) loaded(s *slot, calledOff bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	defer d.wake()
+	defer d.replan()
 	took := d.f.now().Sub(s.loading.since)
 	lane := s.lane
 	s.loading = nil

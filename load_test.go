@@ -3,6 +3,7 @@ package foreman_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -40,6 +41,12 @@ func (l *loader) Load(ctx context.Context, lane string, keep []string) error {
 
 func (l *loader) Loaded(context.Context) ([]string, error) { return l.loaded, nil }
 
+// Model takes "a ctx=1" for a lane of the model a.
+func (l *loader) Model(lane string) string {
+	model, _, _ := strings.Cut(lane, " ")
+	return model
+}
+
 func (l *loader) record() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -72,6 +79,26 @@ func TestLoader(t *testing.T) {
 			await(t, f, a1)
 			await(t, f, a2)
 			require.Equal(t, []string{"a"}, l.record())
+		})
+	})
+	t.Run("for one lane of a model at a time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			l := &loader{gate: newGate()}
+			f := newForeman(t, l, foreman.Options{Slots: 2})
+			start(t, f)
+			first := submit(t, f, foreman.Spec{Model: "a ctx=1"})
+			<-l.began
+			second, other := submit(t, f, foreman.Spec{Model: "a ctx=2"}), submit(t, f, foreman.Spec{Model: "b"})
+			require.Equal(t, "b", (<-l.began).Spec.Model)
+			l.end <- nil
+			l.end <- nil
+			await(t, f, first)
+			await(t, f, other)
+			<-l.began
+			l.end <- nil
+			await(t, f, second)
+			require.Equal(t, []string{"a ctx=1", "b", "a ctx=2"}, l.record())
+			require.Equal(t, []string{"b"}, l.keeps[2], "in place of a, not of b")
 		})
 	})
 	t.Run("is called off when nobody waits any more", func(t *testing.T) {

@@ -25,8 +25,9 @@ type Options struct {
 	// Store keeps the jobs. [Foreman.Close] closes it only if New opened it. If
 	// Store is nil, a bbolt file in Dir is used.
 	Store store.Store
-	// Artifacts keeps the outputs. If Artifacts is nil, a directory in Dir is
-	// used.
+	// Artifacts keeps the outputs. One that is an [artifact.Spooler] also keeps what an
+	// attempt has generated when it does not end well, as the artifact partial. If
+	// Artifacts is nil, a directory in Dir is used, which is one.
 	Artifacts artifact.Store
 	// Logger gets what nobody else is told. Payloads and secrets are never
 	// logged. If Logger is nil, slog.Default() is used.
@@ -78,7 +79,8 @@ type Options struct {
 	MaxResult int
 	// MaxArtifact bounds one artifact in bytes. If MaxArtifact is 0, 1 GiB is used.
 	MaxArtifact int64
-	// MaxArtifacts bounds the number of artifacts of a job. If MaxArtifacts is 0,
+	// MaxArtifacts bounds the number of artifacts that an attempt can write, beside the
+	// artifact partial of those before it. If MaxArtifacts is 0,
 	// 64 is used.
 	MaxArtifacts int
 

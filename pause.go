@@ -54,7 +54,7 @@ func (d *desk) readPaused(ctx context.Context) error {
 	defer d.mu.Unlock()
 	if p.All != d.paused.all || !slices.Equal(p.Lanes, d.paused.lanes) {
 		d.paused = paused{all: p.All, lanes: p.Lanes}
-		d.wake()
+		d.replan()
 	}
 	return nil
 }

@@ -30,6 +30,8 @@ type slotView struct {
 	down bool   // its backend is out of reach: only callers of Do may ask it
 	lane string // that it serves
 	busy bool   // something runs there, or is about to
+	// model is what a lane has loaded there; nil where that is the lane.
+	model func(lane string) string
 	// Nothing has begun since it has come to its lane: it stays, however long others have
 	// waited, so that no model is loaded for nothing.
 	fresh bool
@@ -51,8 +53,8 @@ type demand struct {
 // elsewhere has a higher priority, or a lane that nobody serves has waited longer than
 // it may. A busy slot that is to serve another lane has to finish first.
 //
-// No model is loaded twice in a pool, and no slot is free while there is work that it
-// may do.
+// No model is loaded twice in a pool, neither for one lane nor for two, and no slot is
+// free while there is work that it may do.
 func plan(now time.Time, slots []slotView, lanes []laneView) []string {
 	p := planner{now: now, slots: slots, lanes: lanes, out: make([]string, len(slots)), held: make([]bool, len(slots))}
 	// Whoever has work where it is keeps it, for now.
@@ -94,8 +96,11 @@ func (p *planner) take(i int, lane string) { p.out[i], p.held[i] = lane, true }
 // those whose model has been of no use for the longest.
 func (p *planner) fill() (changed bool) {
 	for _, i := range p.free() {
+		if p.held[i] {
+			continue
+		}
 		if best, ok := p.best(i); ok {
-			p.take(i, best.lane.name)
+			p.take(p.home(i, best.lane), best.lane.name)
 			changed = true
 		}
 	}
@@ -117,16 +122,49 @@ func (p *planner) better(i int, best *demand) bool {
 // not: one of its pool does, or as many as may.
 func (p *planner) served(i int, l *laneView) (n int, ok bool) {
 	for o := range p.slots {
-		// A lane that is still running in a slot is loaded there.
-		if o == i || (!p.held[o] || p.out[o] != l.name) && (!p.slots[o].busy || p.slots[o].lane != l.name) {
+		if o == i {
 			continue
 		}
-		if p.slots[o].pool == p.slots[i].pool {
-			return n, false
+		s := &p.slots[o]
+		near := s.pool == p.slots[i].pool
+		// What is still running in a slot is loaded there.
+		for _, lane := range [...]struct {
+			name string
+			ok   bool
+		}{{p.out[o], p.held[o]}, {s.lane, s.busy && !(p.held[o] && p.out[o] == s.lane)}} {
+			switch {
+			case !lane.ok:
+			case near && s.loads(lane.name) == s.loads(l.name):
+				return n, false
+			case lane.name == l.name:
+				n++
+			}
 		}
-		n++
 	}
 	return n, l.slots <= 0 || n < l.slots
+}
+
+// loads is what a lane has loaded in the pool of a slot.
+func (s *slotView) loads(lane string) string {
+	if s.model == nil {
+		return lane
+	}
+	return s.model(lane)
+}
+
+// home is the free slot of the pool of i that has the model of a lane loaded, though
+// for another lane, and can serve it: i if there is none.
+func (p *planner) home(i int, l *laneView) int {
+	for o := range p.slots {
+		s := &p.slots[o]
+		if s.pool != p.slots[i].pool || p.held[o] || s.busy || s.lane == "" || s.loads(s.lane) != s.loads(l.name) {
+			continue
+		}
+		if _, ok := p.demand(o, l); ok {
+			return o
+		}
+	}
+	return i
 }
 
 // asked is what a lane asks of a slot.

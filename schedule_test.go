@@ -54,6 +54,7 @@ func slots(s string) (out []slotView) {
 		if pool, rest, ok := strings.Cut(f, ":"); ok {
 			v.pool, f = int(pool[0]-'0'), rest
 		}
+		v.model = modelOf
 		f, v.down = strings.TrimSuffix(f, "!"), strings.HasSuffix(f, "!")
 		f, v.busy = strings.TrimSuffix(f, "*"), strings.HasSuffix(f, "*")
 		if rest, ok := strings.CutSuffix(f, "+"); ok {
@@ -64,6 +65,9 @@ func slots(s string) (out []slotView) {
 	}
 	return out
 }
+
+// modelOf takes a and A for two lanes of one model.
+func modelOf(lane string) string { return strings.ToLower(lane) }
 
 func TestPlan(t *testing.T) {
 	const s, maxWait = time.Second, time.Minute
@@ -97,6 +101,12 @@ func TestPlan(t *testing.T) {
 		{"what is not loaded goes where nothing is", "a - b", []laneView{lane("c", 0)}, "- c -"},
 		{"or where the model has been of no use for the longest", "a b c", []laneView{lane("d", 0), lane("a", 0)}, "a d -"},
 		{"two lanes, two slots", "- -", []laneView{lane("a", 1), lane("b", 2)}, "b a"},
+
+		{"one model in two ways: one after the other", "a* -", []laneView{lane("a", s), lane("A", s)}, "a -"},
+		{"and not while the other still runs", "a* -", []laneView{lane("A", s)}, "A -"},
+		{"where the model is", "b a -", []laneView{lane("A", s)}, "- A -"},
+		{"but others can be served meanwhile", "a* -", []laneView{lane("a", 2*s), lane("A", s), lane("b", 0)}, "a b"},
+		{"in another pool at once", "0:a* 1:-", []laneView{lane("a", 2*s), lane("A", s)}, "a A"},
 
 		{"in another pool it may be loaded again", "0:a* 1:-", []laneView{lane("a", s)}, "a a"},
 		{"after what nobody serves", "0:a* 1:-", []laneView{lane("a", 2*s), lane("b", s)}, "a b"},
@@ -132,17 +142,17 @@ func TestPlanProperties(t *testing.T) {
 }
 
 func randomDesk(r *rand.Rand) (ss []slotView, ls []laneView) {
-	names := []string{"a", "b", "c", "d"}[:1+r.IntN(4)]
+	names := []string{"a", "b", "A", "c"}[:1+r.IntN(4)]
 	pools := 1 + r.IntN(3)
 	for range 1 + r.IntN(4) {
-		s := slotView{pool: r.IntN(pools), used: ago(time.Duration(r.IntN(3)) * time.Second), down: r.IntN(8) == 0}
+		s := slotView{pool: r.IntN(pools), model: modelOf, used: ago(time.Duration(r.IntN(3)) * time.Second), down: r.IntN(8) == 0}
 		if r.IntN(4) > 0 {
 			s.lane = names[r.IntN(len(names))]
 			s.busy = r.IntN(2) == 0
 			s.fresh = s.busy && r.IntN(3) == 0
 		}
 		// No model is twice in a pool to begin with.
-		if !slices.ContainsFunc(ss, func(o slotView) bool { return o.pool == s.pool && o.lane == s.lane && s.lane != "" }) {
+		if !slices.ContainsFunc(ss, func(o slotView) bool { return o.pool == s.pool && modelOf(o.lane) == modelOf(s.lane) && s.lane != "" }) {
 			ss = append(ss, s)
 		}
 	}
@@ -192,10 +202,14 @@ func wrong(ss []slotView, ls []laneView, out []string) string {
 	// at is how many slots serve a lane beside i, and whether one of its pool does.
 	at := func(i int, name string) (n int, near bool) {
 		for o := range ss {
-			if o != i && (out[o] == name || ss[o].busy && ss[o].lane == name) {
-				n++
-				near = near || ss[o].pool == ss[i].pool
+			if o == i {
+				continue
 			}
+			if out[o] == name || ss[o].busy && ss[o].lane == name {
+				n++
+			}
+			model := modelOf(name)
+			near = near || ss[o].pool == ss[i].pool && (out[o] != "" && modelOf(out[o]) == model || ss[o].busy && modelOf(ss[o].lane) == model)
 		}
 		return n, near
 	}

@@ -235,7 +235,7 @@ func (f *Foreman) changed(h store.Head, deliveries []store.Delivery) {
 		if h.RunAt.IsZero() {
 			f.desk.wake()
 		} else {
-			f.desk.alarm.before(h.RunAt)
+			f.desk.before(h.RunAt)
 		}
 	}
 	f.reaper.before(h.Deadline)

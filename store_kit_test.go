@@ -17,6 +17,7 @@ type spied struct {
 	changing func([]store.Change)                   // before Apply
 	reading  func()                                 // before Events
 	overdue  func()                                 // before Overdue
+	lanes    func()                                 // before Lanes
 	settling func()                                 // before SettleDeliveries
 }
 
@@ -47,6 +48,13 @@ func (s *spied) Overdue(ctx context.Context, limit int) ([]store.Head, error) {
 		s.overdue()
 	}
 	return s.Store.Overdue(ctx, limit)
+}
+
+func (s *spied) Lanes(ctx context.Context) ([]store.Lane, error) {
+	if s.lanes != nil {
+		s.lanes()
+	}
+	return s.Store.Lanes(ctx)
 }
 
 func (s *spied) SettleDeliveries(ctx context.Context, in []store.Settlement) ([]error, error) {

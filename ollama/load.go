@@ -165,6 +165,15 @@ func (b *Backend) Loaded(ctx context.Context) ([]string, error) {
 	return models, nil
 }
 
+// Model is the model that is loaded for a lane: Ollama has room for it once, with one set
+// of options. A server of OpenAI's API has lanes that are models.
+func (b *Backend) Model(name string) string {
+	if b.api == OpenAIAPI {
+		return name
+	}
+	return parseLane(name).model
+}
+
 // loaded lists the models that Ollama has loaded, as it calls them.
 func (b *Backend) loaded(ctx context.Context) ([]string, error) {
 	resp, err := b.ask(ctx, http.MethodGet, psPath, nil)
