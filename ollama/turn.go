@@ -44,6 +44,10 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 		return
 	}
 	spec := foreman.Spec{Model: model, Owner: foreman.CallerFrom(r.Context()).Owner, QueueTimeout: s.maxWait(w, r)}
+	if priority, ok := prefer.Priority(r.Header); ok {
+		spec.Priority = priority
+		w.Header().Add(appliedHeader, priorityPreference(priority))
+	}
 	if !onV1(r.URL.Path) {
 		spec.Input = body // has options that the model is loaded with
 	}
@@ -68,6 +72,8 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 		turnedAway(w, f, model, err)
 	}
 }
+
+func priorityPreference(n int) string { return fmt.Sprintf("priority=%d", n) }
 
 // find has the servers asked that a model may be for, if none is known to have it.
 func (s *surface) find(ctx context.Context, model string) {
