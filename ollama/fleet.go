@@ -26,8 +26,9 @@ import (
 // everything.
 //
 // A pool can be changed before it is used: its name, its slots, a Backend that wraps
-// the one here, and a Serves that asks the one here for what else it does not decide. A
-// Backend can be in the pools of one call only.
+// the one here, and a Serves that asks the one here and serves less. What it serves
+// beyond that is put back into the queue, again and again, while another server has it.
+// A Backend can be in the pools of one call only.
 func Pools(servers ...*Backend) foreman.Pools {
 	fl := &fleet{servers: servers, asking: make(chan struct{}, 1)}
 	var out foreman.Pools

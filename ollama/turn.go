@@ -80,7 +80,6 @@ func (s *surface) find(ctx context.Context, model string) {
 	for _, one := range s.servers {
 		if one.fleet != nil && one.has(model) {
 			one.fleet.find(ctx, model)
-			return
 		}
 	}
 }

@@ -78,8 +78,10 @@ func (c *config) servers(log *slog.Logger) (foreman.Pools, error) {
 		has := pools[i].Serves
 		pools[i].Name = names[i]
 		pools[i].Serves = func(model string) bool {
-			_, isCommand := c.commands[model]
-			return !isCommand && !(c.dev && echo.Is(model)) && (has == nil || has(model))
+			if _, isCommand := c.commands[model]; isCommand || c.dev && echo.Is(model) {
+				return false
+			}
+			return has == nil || has(model)
 		}
 	}
 	return pools, nil
