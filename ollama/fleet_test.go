@@ -108,6 +108,10 @@ func TestWorkGoesWhereItsModelIs(t *testing.T) {
 // What nobody has is refused as it is without a gateway.
 func TestAModelThatNobodyHas(t *testing.T) {
 	l := newFleet(t, nil, []string{"llama3"}, []string{"b"})
+	for i, model := range []string{"llama3", "b"} {
+		require.Equal(t, 200, call(limited(t), "POST", l.front.URL+"/api/chat", chat(model, "x")).status)
+		require.Equal(t, 1, l.servers[i].Stats().Loads)
+	}
 	for path, body := range generations {
 		body = strings.ReplaceAll(body, "llama3", "none")
 		direct, got := call(limited(t), "POST", l.servers[0].URL()+path, body), call(limited(t), "POST", l.front.URL+path, body)
@@ -118,6 +122,9 @@ func TestAModelThatNobodyHas(t *testing.T) {
 	j := await(t, l.f, submit(t, l.f, "none", `{"prompt":"x"}`))
 	require.Equal(t, foreman.BackendRejected, j.Error.Type)
 	require.Contains(t, j.Error.Message, "not found")
+	for _, s := range l.servers {
+		require.Zero(t, s.Stats().Unloads, "nothing was put out for it")
+	}
 }
 
 // Each call asks for a model that has just come to the second server, which nobody has

@@ -36,8 +36,8 @@ var errLoadTimeout = errors.New("the model was not loaded in time")
 // [foreman.Unavailable]. When ctx ends the request is canceled, which makes Ollama give
 // up the load, and Load returns the cause at once.
 //
-// A server of OpenAI's API loads its models itself: Load does nothing. One of several in
-// [Pools] that turns out not to have the model, while another may, is
+// A server of OpenAI's API loads its models itself: Load does nothing. Nor does it for one
+// of several in [Pools] if none has the model; if another may have it, that is
 // [foreman.Unavailable].
 func (b *Backend) Load(ctx context.Context, name string, keep []string) error {
 	if b.api == OpenAIAPI {
@@ -48,6 +48,9 @@ func (b *Backend) Load(ctx context.Context, name string, keep []string) error {
 	l := parseLane(name)
 	if err := b.misplaced(ctx, l.model); err != nil {
 		return err
+	}
+	if b.fleet != nil && b.claimOn(l.model) < unknownOpenAI {
+		return nil // what nobody has need not put out what is loaded
 	}
 	h := b.held.begin(l)
 	loaded, err := b.load(ctx, h, keep)
