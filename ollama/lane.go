@@ -74,7 +74,7 @@ func parseLane(s string) lane {
 	for _, f := range fields[1:] {
 		name, value, _ := strings.Cut(f, "=")
 		if _, isOption := slices.BinarySearch(loadOptions, name); !isOption || !json.Valid([]byte(value)) {
-			return lane{model: s}
+			return lane{model: modelName(s)}
 		}
 		l.options = append(l.options, option{name, value})
 	}

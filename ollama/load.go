@@ -169,13 +169,9 @@ func (b *Backend) Loaded(ctx context.Context) ([]string, error) {
 }
 
 // Model is the model that is loaded for a lane: Ollama has room for it once, with one set
-// of options. A server of OpenAI's API has lanes that are models.
-func (b *Backend) Model(name string) string {
-	if b.api == OpenAIAPI {
-		return name
-	}
-	return parseLane(name).model
-}
+// of options. It is the same for servers of OpenAI's API, whose lanes have none, since a
+// model may be found on the one kind or the other.
+func (b *Backend) Model(name string) string { return parseLane(name).model }
 
 // loaded lists the models that Ollama has loaded, as it calls them.
 func (b *Backend) loaded(ctx context.Context) ([]string, error) {
