@@ -236,6 +236,12 @@ func (d *desk) views(lanes []store.Lane, schedule bool) []laneView {
 		}
 		return t
 	}
+	since := func(l *store.Lane) time.Time {
+		if schedule {
+			return l.Top // what has a lower priority moves nobody
+		}
+		return l.Since
+	}
 	out := make([]laneView, 0, len(lanes)+len(d.calls))
 	at := map[string]int{}
 	view := func(name, model string) *laneView {
@@ -253,7 +259,7 @@ func (d *desk) views(lanes []store.Lane, schedule bool) []laneView {
 	}
 	for _, l := range lanes {
 		if l.Ready > 0 {
-			view(l.Name, l.Kind).jobs = waiting{n: l.Ready, priority: int(l.Priority), since: later(l.Since, left(l.Name))}
+			view(l.Name, l.Kind).jobs = waiting{n: l.Ready, priority: int(l.Priority), since: later(since(&l), left(l.Name))}
 		}
 	}
 	for _, c := range d.calls {

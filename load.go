@@ -104,6 +104,9 @@ func (d *desk) findLoaded(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, lastCheck)
 		lanes, err := l.Loaded(ctx)
 		cancel()
+		if f, ok := errors.AsType[*Failure](err); ok && f.Type == BackendUnavailable {
+			continue // as the check of the backend finds too, and says
+		}
 		if err != nil {
 			d.f.o.Logger.Warn("what is loaded cannot be found out", "pool", p.Name, "error", err)
 			continue

@@ -3,6 +3,7 @@ package foreman_test
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -70,5 +71,29 @@ func TestServersHelpEachOther(t *testing.T) {
 		call("a", func() {})
 		require.Equal(t, 20*time.Second, time.Since(begun), "ten until it is worth a load, and ten for that")
 		require.Equal(t, []string{"b", "a"}, append(two.record()[:0:0], two.record()...))
+	})
+}
+
+// A job of a low priority that has waited for too long is no reason to leave a lane for
+// others of its own that have just come.
+func TestAnOldJobOfALowPriorityMovesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var order []string
+		f := newForeman(t, foreman.BackendFunc(func(ctx context.Context, task *foreman.Task) error {
+			order = append(order, task.Spec.Model)
+			return sleeps(10*time.Second)(ctx, task)
+		}), foreman.Options{DrainTimeout: time.Millisecond, MaxWait: time.Minute})
+		stop := start(t, f)
+		for range 40 {
+			submit(t, f, foreman.Spec{Model: "a"})
+		}
+		submit(t, f, foreman.Spec{Model: "b", Priority: -5})
+		time.Sleep(65 * time.Second)
+		for range 5 {
+			submit(t, f, foreman.Spec{Model: "b"})
+		}
+		time.Sleep(55 * time.Second)
+		stop()
+		require.Equal(t, slices.Repeat([]string{"a"}, 12), order)
 	})
 }

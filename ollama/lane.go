@@ -70,11 +70,11 @@ func (l lane) json() json.RawMessage {
 // parseLane reads the name of a lane. What does not look like one is a model.
 func parseLane(s string) lane {
 	fields := strings.Split(s, " ")
-	l := lane{model: fields[0]}
+	l := lane{model: modelName(fields[0])} // of the lane of another server too
 	for _, f := range fields[1:] {
 		name, value, _ := strings.Cut(f, "=")
 		if _, isOption := slices.BinarySearch(loadOptions, name); !isOption || !json.Valid([]byte(value)) {
-			return lane{model: s}
+			return lane{model: modelName(s)}
 		}
 		l.options = append(l.options, option{name, value})
 	}

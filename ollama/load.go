@@ -36,14 +36,23 @@ var errLoadTimeout = errors.New("the model was not loaded in time")
 // [foreman.Unavailable]. When ctx ends the request is canceled, which makes Ollama give
 // up the load, and Load returns the cause at once.
 //
-// A server of OpenAI's API loads its models itself: Load does nothing.
+// A server of OpenAI's API loads its models itself: Load does nothing. Nor does it for one
+// of several in [Pools] if none has the model; if another may have it, that is
+// [foreman.Unavailable].
 func (b *Backend) Load(ctx context.Context, name string, keep []string) error {
 	if b.api == OpenAIAPI {
 		return nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, b.loadTimeout, errLoadTimeout)
 	defer cancel()
-	h := b.held.begin(parseLane(name))
+	l := parseLane(name)
+	if err := b.misplaced(ctx, l.model); err != nil {
+		return err
+	}
+	if b.fleet != nil && b.claimOn(l.model) < unknownOpenAI {
+		return nil // what nobody has need not put out what is loaded
+	}
+	h := b.held.begin(l)
 	loaded, err := b.load(ctx, h, keep)
 	b.held.end(h, loaded)
 	switch cause := context.Cause(ctx); {
@@ -160,13 +169,9 @@ func (b *Backend) Loaded(ctx context.Context) ([]string, error) {
 }
 
 // Model is the model that is loaded for a lane: Ollama has room for it once, with one set
-// of options. A server of OpenAI's API has lanes that are models.
-func (b *Backend) Model(name string) string {
-	if b.api == OpenAIAPI {
-		return name
-	}
-	return parseLane(name).model
-}
+// of options. It is the same for servers of OpenAI's API, whose lanes have none, since a
+// model may be found on the one kind or the other.
+func (b *Backend) Model(name string) string { return parseLane(name).model }
 
 // loaded lists the models that Ollama has loaded, as it calls them.
 func (b *Backend) loaded(ctx context.Context) ([]string, error) {

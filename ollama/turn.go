@@ -44,9 +44,14 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 		return
 	}
 	spec := foreman.Spec{Model: model, Owner: foreman.CallerFrom(r.Context()).Owner, QueueTimeout: s.maxWait(w, r)}
+	if priority, ok := prefer.Priority(r.Header); ok {
+		spec.Priority = priority
+		w.Header().Add(appliedHeader, priorityPreference(priority))
+	}
 	if !onV1(r.URL.Path) {
 		spec.Input = body // has options that the model is loaded with
 	}
+	s.find(r.Context(), model)
 	err = s.f.Do(r.Context(), spec, func(ctx context.Context, t foreman.Turn) error {
 		w.Header().Set(positionHeader, strconv.Itoa(t.Position))
 		w.Header().Set(waitHeader, strconv.FormatFloat(t.Waited.Seconds(), 'f', 3, 64))
@@ -57,7 +62,7 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 		}
 		b := u.Server()
 		if b.api != OllamaAPI && !onV1(r.URL.Path) {
-			notFound(w)
+			f.fail(w, http.StatusNotFound, fmt.Sprintf("model '%s' not found", model)) // by those that have the path
 			return nil
 		}
 		b.proxies[f].ServeHTTP(s.impatient(w), withBody(ctx, r, body))
@@ -65,6 +70,17 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 	})
 	if err != nil {
 		turnedAway(w, f, model, err)
+	}
+}
+
+func priorityPreference(n int) string { return fmt.Sprintf("priority=%d", n) }
+
+// find has the servers asked that a model may be for, if none is known to have it.
+func (s *surface) find(ctx context.Context, model string) {
+	for _, one := range s.servers {
+		if one.fleet != nil && one.has(model) {
+			one.fleet.find(ctx, model)
+		}
 	}
 }
 
