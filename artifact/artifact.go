@@ -85,8 +85,9 @@ type Store interface {
 	//
 	// It never reads bytes of two artifacts. If the artifact is replaced or removed
 	// meanwhile, it reads on in the one that was opened, as [Dir] does, or, where
-	// the store cannot do that, fails: with [ErrChanged] or [ErrNotFound]. If there
-	// is no such artifact, Open returns [ErrNotFound].
+	// the store cannot do that, fails: with [ErrChanged] or [ErrNotFound]. (Such a
+	// store may take one for the other when nothing has been read yet and both have
+	// the same size.) If there is no such artifact, Open returns [ErrNotFound].
 	Open(ctx context.Context, k Key) (io.ReadSeekCloser, error)
 
 	// Remove removes artifacts. One that is not there is not an error. If some
