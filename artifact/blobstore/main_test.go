@@ -33,7 +33,10 @@ func open(tb testing.TB, url string, o *blobstore.Options) *blobstore.Store {
 	tb.Helper()
 	s, err := blobstore.Open(tb.Context(), url, o)
 	require.NoError(tb, err)
-	tb.Cleanup(func() { require.NoError(tb, s.Close()) })
+	tb.Cleanup(func() {
+		require.True(tb, s.Idle(), "every Put and Sweep has left no trace in memory")
+		require.NoError(tb, s.Close())
+	})
 	return s
 }
 

@@ -3,6 +3,7 @@ package blobstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -157,11 +158,15 @@ func (u *upload) finish() error {
 	}
 	if u.w == nil {
 		if err := u.s.bucket.Upload(u.ctx, u.key, bytes.NewReader(*u.small), &u.options); err != nil {
+			u.small = nil // a connection that is being closed may still read it
 			return u.s.unavailable(u.caller, err)
 		}
 		return nil
 	}
-	if u.file != nil {
+	if u.s.files {
+		if u.file == nil { // of some other driver for files than fileblob
+			return u.s.unavailable(u.caller, errors.New("the bucket does not give files that can be made durable"))
+		}
 		if err := u.file.Sync(); err != nil {
 			return u.s.unavailable(u.caller, err)
 		}
@@ -171,7 +176,7 @@ func (u *upload) finish() error {
 	if err := w.Close(); err != nil {
 		return u.s.unavailable(u.caller, err)
 	}
-	if u.file != nil {
+	if u.s.files {
 		if err := u.s.syncShard(filepath.Dir(u.file.Name())); err != nil {
 			return u.s.unavailable(u.caller, err)
 		}
@@ -188,8 +193,10 @@ func (u *upload) abort() {
 		_ = u.w.Close()
 		u.w = nil
 	}
-	*u.small = (*u.small)[:0]
-	u.s.smalls.Put(u.small)
+	if u.small != nil {
+		*u.small = (*u.small)[:0]
+		u.s.smalls.Put(u.small)
+	}
 }
 
 // syncShard makes durable which files are in a directory, and the directory itself.

@@ -111,7 +111,7 @@ func (w *spoolWriter) segment(p []byte) error {
 		ContentType: "application/octet-stream", MaxConcurrency: 1, IfNotExist: w.next == 0,
 	})
 	if err != nil {
-		return w.s.unavailable(ctx, err)
+		return w.s.unavailable(context.Background(), err) // also when the time is over
 	}
 	w.next++
 	return nil
@@ -186,7 +186,10 @@ func (r *spoolReader) fetch() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), spoolTime)
 	defer cancel()
 	if r.data, err = r.s.bucket.ReadAll(ctx, r.segments[0]); err != nil {
-		return r.s.missing(ctx, err)
+		if isNotFound(err) {
+			return r.s.notFound(ctx)
+		}
+		return r.s.unavailable(context.Background(), err)
 	}
 	r.segments = r.segments[1:]
 	return nil
@@ -240,7 +243,9 @@ func (s *Store) SweepSpools(ctx context.Context, keep func(job string, attempt u
 		if kept {
 			return nil
 		}
-		if _, err := s.removeObjects(context.WithoutCancel(ctx), found); err == nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removalTime)
+		defer cancel()
+		if _, err := s.removeObjects(ctx, found); err == nil {
 			removed++
 		} else if failed == nil {
 			failed = err

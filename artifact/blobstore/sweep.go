@@ -8,6 +8,9 @@ import (
 	"gocloud.dev/blob"
 )
 
+// removalTime bounds the removal of what there is of one claim.
+const removalTime = 30 * time.Second
+
 // Sweep is the Sweep of [artifact.Store], and safe while other processes put
 // artifacts into the same bucket. Everything of a job and run stays for which
 // something was put within [Options].SweepAge, an hour, whoever did it. The time is
@@ -123,9 +126,11 @@ func (w *sweep) settle(ctx context.Context) error {
 		return nil
 	}
 	w.s.puts.undisturbed(c, since, func() {
+		// What was begun is ended, though ctx may have been, if it does not take long.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removalTime)
+		defer cancel()
 		var removed int
-		// What was begun is ended, though ctx may have been.
-		removed, err = w.s.removeObjects(context.WithoutCancel(ctx), objects)
+		removed, err = w.s.removeObjects(ctx, objects)
 		w.removed += removed
 	})
 	if err != nil && w.failed == nil {
