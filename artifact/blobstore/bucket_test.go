@@ -41,7 +41,7 @@ func get(tb testing.TB, s artifact.Store, k artifact.Key) string {
 func keepNone(string, uint64) (bool, error) { return false, nil }
 
 func keysIn(tb testing.TB, b *blob.Bucket) (keys []string) {
-	seq, failed := b.List(nil).All(tb.Context())
+	seq, failed := b.List(nil).All(context.Background()) // a cleanup has no other
 	for o := range seq {
 		keys = append(keys, o.Key)
 	}
