@@ -105,7 +105,8 @@ func (t *Task) SetResult(v any) error {
 //
 // Errors: [ErrInvalid] for a name or content type that cannot be, or for one more
 // artifact than [Options.MaxArtifacts]; [ErrTooLarge] beyond [Options.MaxArtifact];
-// those of r, of the disk, and of the attempt's context.
+// those of r, of the disk, [ErrUnavailable] of an artifact store that cannot be reached,
+// and that of the attempt's context.
 func (t *Task) Artifact(name, contentType string, r io.Reader) (artifact.Info, error) {
 	return t.ArtifactContext(t.ctx, name, contentType, r)
 }
