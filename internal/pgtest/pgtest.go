@@ -63,11 +63,41 @@ func Schema(tb testing.TB, url string) string {
 }
 
 // Place names a schema of a server in one string, as a test of a store wants it; Split
-// takes it apart.
+// takes it apart. Whoever uses the URL is known to the server by the schema.
 func Place(tb testing.TB) string {
 	tb.Helper()
 	url := URL(tb)
-	return Schema(tb, url) + " " + url
+	schema := Schema(tb, url)
+	return schema + " " + named(url, schema)
+}
+
+func named(url, name string) string {
+	mark := "?"
+	if strings.Contains(url, "?") {
+		mark = "&"
+	}
+	return url + mark + "application_name=" + name
+}
+
+// Settled waits until nobody is connected to a place any more: what a process that was
+// killed had sent may still be under way after its death.
+func Settled(tb testing.TB, place string) {
+	tb.Helper()
+	url, schema := Split(place)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, named(url, "pgtest")) // the last one counts
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }() // it has done its work
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for n := 1; n > 0; <-tick.C {
+		if err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", schema).Scan(&n); err != nil {
+			tb.Fatal(err)
+		}
+	}
 }
 
 // Split takes apart what Place has made.

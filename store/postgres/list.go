@@ -19,23 +19,19 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 	var p store.Page
 	var last ulid.ULID // beyond which nothing was looked at
 	var more bool
-	before := any(nil)
-	if !q.Before.IsZero() {
-		before = uuid(q.Before)
-	}
+	top := highest(q.Before)
 	pairs := [][]byte{}
 	for name, value := range q.Labels {
 		pairs = append(pairs, packLabel(nil, name, value))
 	}
 	err := s.read(ctx, true, func(b *pgx.Batch) {
 		b.Queue(s.sql(`SELECT `+columns+` FROM (
-				SELECT * FROM @.heads h WHERE h.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') OR ($1::uuid IS NULL AND h.id = 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-				ORDER BY h.id DESC LIMIT $2) h
+				SELECT * FROM @.heads h WHERE h.id <= $1 ORDER BY h.id DESC LIMIT $2) h
 			WHERE ($3::bytea IS NULL OR h.owner = $3) AND ($4::bytea IS NULL OR h.state = $4) AND ($5::bytea IS NULL OR h.kind = $5)
 				AND ($6::timestamptz IS NULL OR h.created > $6) AND ($7::timestamptz IS NULL OR h.created < $7)
 				AND (SELECT coalesce(bool_and(position(l.pair IN h.labels) > 0), true) FROM unnest($8::bytea[]) l (pair))
 			ORDER BY h.id DESC LIMIT $9`),
-			before, scan, orNull(q.Owner), orNull(string(q.State)), orNull(q.Kind),
+			uuid(top), scan, orNull(q.Owner), orNull(string(q.State)), orNull(q.Kind),
 			at(micro(q.CreatedAfter)), at(up(q.CreatedBefore)), pairs, limit+1).Query(func(rows pgx.Rows) error {
 			p, more = store.Page{}, false
 			return eachRow(rows, func(r *row) error {
@@ -50,8 +46,8 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 				return nil
 			})
 		})
-		b.Queue(s.sql(`SELECT h.id FROM @.heads h WHERE $1::uuid IS NULL OR h.id < $1 ORDER BY h.id DESC OFFSET $2 LIMIT 1`),
-			before, scan-1).Query(func(rows pgx.Rows) error {
+		b.Queue(s.sql(`SELECT h.id FROM @.heads h WHERE h.id <= $1 ORDER BY h.id DESC OFFSET $2 LIMIT 1`),
+			uuid(top), scan-1).Query(func(rows pgx.Rows) error {
 			var id ulid.ULID
 			_, err := pgx.ForEachRow(rows, []any{(*key)(&id)}, func() error {
 				p.Next = id
@@ -82,4 +78,14 @@ func up(t time.Time) time.Time {
 		return m.Add(time.Microsecond)
 	}
 	return micro(t)
+}
+
+// highest is the highest id below the one given, or of all for none.
+func highest(before ulid.ULID) ulid.ULID {
+	for i := len(before) - 1; i >= 0; i-- {
+		if before[i]--; before[i] != 0xff {
+			break
+		}
+	}
+	return before
 }

@@ -40,9 +40,8 @@ type letter struct {
 
 const mostLetters = 500 // in one transaction
 
-// Publish implements [store.Messenger]. With [Options.PollOnly] nobody would hear, and
-// nothing is sent.
-func (s *Store) Publish(ctx context.Context, messages ...string) error {
+// Publish implements [store.Messenger].
+func (s Messenger) Publish(ctx context.Context, messages ...string) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
@@ -51,7 +50,7 @@ func (s *Store) Publish(ctx context.Context, messages ...string) error {
 			return fmt.Errorf("%w: a message is at most %d bytes of UTF-8 without NUL", store.ErrInvalid, store.MaxMessage)
 		}
 	}
-	if len(messages) == 0 || s.pollOnly {
+	if len(messages) == 0 {
 		return nil
 	}
 	l := &letter{messages, make(chan error, 1)}
@@ -64,7 +63,7 @@ func (s *Store) Publish(ctx context.Context, messages ...string) error {
 	x.waiting = append(x.waiting, l)
 	if !x.busy {
 		x.busy = true
-		x.all.Go(s.post)
+		x.all.Go(s.Store.post)
 	}
 	x.mu.Unlock()
 	select {
@@ -122,18 +121,14 @@ func (s *Store) notify(ctx context.Context, list []*letter) error {
 	}
 }
 
-// Subscribe implements [store.Messenger], on a connection of its own. With
-// [Options.PollOnly] no message comes: it only waits for ctx to end.
-func (s *Store) Subscribe(ctx context.Context, fn func(message string), lost func()) error {
+// Subscribe implements [store.Messenger], on a connection of its own.
+func (s Messenger) Subscribe(ctx context.Context, fn func(message string), lost func()) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
-	if s.pollOnly {
-		<-inner.Done()
-	}
 	missed, pause := false, firstPause
 	for inner.Err() == nil {
 		err := s.listen(inner, fn, func() {

@@ -40,8 +40,8 @@ type Options struct {
 	// If MaxConns is 0, pool_max_conns of the URL is used, or else 8.
 	MaxConns int
 	// PollOnly uses nothing that lasts longer than a transaction, as is needed behind
-	// PgBouncer in transaction mode: no prepared statements and no LISTEN. No messages
-	// come then: see [Store.Subscribe]. Default: false.
+	// PgBouncer in transaction mode: no prepared statements, and no LISTEN, so that the
+	// store is no [store.Messenger]. Statements are planned each time. Default: false.
 	PollOnly bool
 	// Logger is told of what goes wrong where there is no caller to tell. If Logger is
 	// nil, nothing is logged.
@@ -54,8 +54,7 @@ const (
 	maxSchema       = 40
 )
 
-// Store is a [store.Store] in a schema of a PostgreSQL database. It is a
-// [store.Messenger] too.
+// Store is a [store.Store] in a schema of a PostgreSQL database.
 type Store struct {
 	pool     *pgxpool.Pool
 	schema   string // as it was given
@@ -75,9 +74,12 @@ type Store struct {
 	closing sync.Once
 }
 
+// Messenger is a Store that carries messages too, by LISTEN and NOTIFY.
+type Messenger struct{ *Store }
+
 var (
 	_ store.Store     = (*Store)(nil)
-	_ store.Messenger = (*Store)(nil)
+	_ store.Messenger = Messenger{}
 )
 
 // Open connects to a database, named by a URL such as
@@ -86,9 +88,22 @@ var (
 // the settings of a pool: pool_max_conns, pool_min_conns, pool_max_conn_lifetime,
 // pool_max_conn_idle_time and pool_health_check_period.
 //
+// The store is a [Messenger], or a [*Store] if [Options.PollOnly] is set.
+//
 // It refuses, with a sentence that says what to do, a schema that a newer version has
 // written. The error wraps [store.ErrUnavailable] when the server cannot be reached.
-func Open(ctx context.Context, url string, o *Options) (*Store, error) {
+func Open(ctx context.Context, url string, o *Options) (store.Store, error) {
+	s, err := open(ctx, url, o)
+	switch {
+	case err != nil:
+		return nil, err
+	case s.pollOnly:
+		return s, nil
+	}
+	return Messenger{s}, nil
+}
+
+func open(ctx context.Context, url string, o *Options) (*Store, error) {
 	if o == nil {
 		o = &Options{}
 	}

@@ -22,9 +22,14 @@ func harness(o postgres.Options) storetest.Harness {
 			o.Schema = schema
 			return postgres.Open(context.Background(), url, &o)
 		},
+		Shared:  true,
+		Settled: pgtest.Settled,
 	}
 }
 
 func TestStore(t *testing.T) { storetest.Run(t, harness(postgres.Options{})) }
+
+// Behind PgBouncer nothing is left of a session, nor does it carry messages.
+func TestPollOnly(t *testing.T) { storetest.Run(t, harness(postgres.Options{PollOnly: true})) }
 
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, harness(postgres.Options{})) }

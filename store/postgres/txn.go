@@ -48,8 +48,8 @@ type txn struct {
 	outboxes  map[ulid.ULID]*outbox // of records, as far as they were read
 	turns     turns
 	due       []ulid.ULID // records to be made ready, in order
-	changes   // what is to be written
-	committed bool // the commit was sent
+	changes               // what is to be written
+	committed bool        // the commit was sent
 }
 
 type ownerKey struct{ owner, key string }

@@ -152,8 +152,9 @@ DECLARE
 	oldest bigint;
 BEGIN
 	SELECT s.last_value / 4096 INTO last FROM @.positions s;
-	SELECT min(last - ((last - l.objid::bigint) % 2147483647 + 2147483647) % 2147483647) INTO oldest
-	FROM pg_locks l
+	-- Who has announced later than "last" takes later ones, and does not matter.
+	SELECT min(last - CASE WHEN x.ago < 1073741824 THEN x.ago ELSE 0 END) INTO oldest
+	FROM pg_locks l, LATERAL (SELECT ((last - l.objid::bigint) % 2147483647 + 2147483647) % 2147483647 AS ago) x
 	WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.classid = class::oid AND l.granted
 		AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
 	RETURN (coalesce(oldest, last) + 1) * 4096;
