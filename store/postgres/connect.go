@@ -71,32 +71,24 @@ func (s *Store) read(ctx context.Context, repeatable bool, queue func(*pgx.Batch
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	b := &pgx.Batch{}
+	begin := "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
 	if repeatable {
-		b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-	} else {
-		b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+		begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 	}
-	if s.pollOnly {
-		b.Queue(plansForTransaction)
-	}
-	queue(b)
-	b.Queue("COMMIT")
 	var err error
-	for range attempts {
+	for range attempts { // a batch can be sent once only
+		b := &pgx.Batch{}
+		b.Queue(begin)
+		if s.pollOnly {
+			b.Queue(plansForTransaction)
+		}
+		queue(b)
+		b.Queue("COMMIT")
 		if err = s.send(ctx, b); err == nil || !isPassing(err) || ctx.Err() != nil {
 			break
 		}
-		b = again(b)
 	}
 	return s.tell(ctx, err)
-}
-
-// again makes the same batch to be sent once more.
-func again(old *pgx.Batch) *pgx.Batch {
-	b := &pgx.Batch{QueuedQueries: make([]*pgx.QueuedQuery, len(old.QueuedQueries))}
-	copy(b.QueuedQueries, old.QueuedQueries)
-	return b
 }
 
 func (s *Store) send(ctx context.Context, b *pgx.Batch) error {

@@ -86,10 +86,14 @@ func (s *Store) feed(ctx context.Context, q store.FeedQuery) (p store.FeedPage, 
 				p.Events = append(p.Events, e)
 			})
 		})
+		b.Queue(s.sql(`SELECT EXISTS (SELECT FROM @.events e WHERE e.pos > $1 AND e.pos >= current_setting('foreman.horizon')::bigint)`),
+			after).QueryRow(func(r pgx.Row) error { return r.Scan(&hidden) })
+		if q.Owner == "" && limit < scan {
+			return // a page that is not full is the last one
+		}
 		b.Queue(s.sql(`SELECT coalesce((SELECT e.pos FROM @.events e
-				WHERE e.pos > $1 AND e.pos < current_setting('foreman.horizon')::bigint ORDER BY e.pos OFFSET $2 LIMIT 1), 0),
-			EXISTS (SELECT FROM @.events e WHERE e.pos > $1 AND e.pos >= current_setting('foreman.horizon')::bigint)`),
-			after, scan-1).QueryRow(func(r pgx.Row) error { return r.Scan(&cut, &hidden) })
+			WHERE e.pos > $1 AND e.pos < current_setting('foreman.horizon')::bigint ORDER BY e.pos OFFSET $2 LIMIT 1), 0)`),
+			after, scan-1).QueryRow(func(r pgx.Row) error { return r.Scan(&cut) })
 	})
 	switch {
 	case err != nil:

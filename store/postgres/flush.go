@@ -62,6 +62,11 @@ func (t *txn) isDirty() bool {
 	return false
 }
 
+// Rows that are to be changed are looked up one by one, in subqueries that cannot be
+// turned into joins, and then taken by their place, which is theirs as long as the record
+// is locked. In a join it would be the planner's to choose which side to begin with, and
+// a plan that it made when a table was empty reads all of it when it is not.
+
 // flush queues what writes everything that was changed, and takes it as written.
 func (t *txn) flush() {
 	var d diff
@@ -193,7 +198,8 @@ func (t *txn) queueGone(ids []ulid.ULID) {
 		return
 	}
 	for _, table := range []string{"heads", "specs", "outcomes", "events"} {
-		t.queue(`DELETE FROM @.`+table+` x USING unnest($1::uuid[]) u (id) WHERE x.id = u.id`, uuids(ids, self))
+		t.queue(`DELETE FROM @.`+table+` WHERE ctid = ANY (ARRAY(SELECT x.ctid FROM unnest($1::uuid[]) u (id),
+			LATERAL (SELECT x.ctid FROM @.`+table+` x WHERE x.id = u.id OFFSET 0) x))`, uuids(ids, self))
 	}
 	for _, id := range ids {
 		delete(t.outcomes, id)
@@ -207,8 +213,9 @@ func (t *txn) queuePlaces(d *diff) {
 	turn := func(r **row) uint64 { return (*r).turn }
 	id := func(r **row) ulid.ULID { return (*r).ID }
 	if len(d.unready) > 0 {
-		t.queue(`DELETE FROM @.ready r USING unnest($1::bytea[], $2::integer[], $3::bigint[], $4::uuid[]) u (lane, rank, turn, id)
-			WHERE r.lane = u.lane AND r.rank = u.rank AND r.turn = u.turn AND r.id = u.id`,
+		t.queue(`DELETE FROM @.ready WHERE ctid = ANY (ARRAY(SELECT
+				(SELECT r.ctid FROM @.ready r WHERE r.lane = u.lane AND r.rank = u.rank AND r.turn = u.turn AND r.id = u.id)
+			FROM unnest($1::bytea[], $2::integer[], $3::bigint[], $4::uuid[]) u (lane, rank, turn, id)))`,
 			texts(d.unready, lane), numbers(d.unready, rank), numbers(d.unready, turn), uuids(d.unready, id))
 	}
 	if len(d.ready) > 0 {
@@ -221,15 +228,17 @@ func (t *txn) queuePlaces(d *diff) {
 	of := func(x *timed) ulid.ULID { return x.id }
 	class := func(x *timed) int16 { return x.class }
 	if len(d.undelayed) > 0 {
-		t.queue(`DELETE FROM @.delayed x USING unnest($1::timestamptz[], $2::uuid[]) u (run_at, id)
-			WHERE x.run_at = u.run_at AND x.id = u.id`, times(d.undelayed, at), uuids(d.undelayed, of))
+		t.queue(`DELETE FROM @.delayed WHERE ctid = ANY (ARRAY(SELECT
+				(SELECT x.ctid FROM @.delayed x WHERE x.run_at = u.run_at AND x.id = u.id)
+			FROM unnest($1::timestamptz[], $2::uuid[]) u (run_at, id)))`, times(d.undelayed, at), uuids(d.undelayed, of))
 	}
 	if len(d.delayed) > 0 {
 		t.queue(`INSERT INTO @.delayed SELECT * FROM unnest($1::timestamptz[], $2::uuid[])`, times(d.delayed, at), uuids(d.delayed, of))
 	}
 	if len(d.undeadlines) > 0 {
-		t.queue(`DELETE FROM @.deadlines x USING unnest($1::smallint[], $2::timestamptz[], $3::uuid[]) u (class, at, id)
-			WHERE x.class = u.class AND x.at = u.at AND x.id = u.id`,
+		t.queue(`DELETE FROM @.deadlines WHERE ctid = ANY (ARRAY(SELECT
+				(SELECT x.ctid FROM @.deadlines x WHERE x.class = u.class AND x.at = u.at AND x.id = u.id)
+			FROM unnest($1::smallint[], $2::timestamptz[], $3::uuid[]) u (class, at, id)))`,
 			numbers(d.undeadlines, class), times(d.undeadlines, at), uuids(d.undeadlines, of))
 		t.removed += len(d.undeadlines)
 	}
@@ -270,12 +279,13 @@ func (t *txn) queueChanged(rows []*row) {
 			kind = u.kind, labels = u.labels, rank = u.rank, turn = u.turn, ready = u.ready, attempt = u.attempt,
 			worker = u.worker, run_at = u.run_at, started = u.started, finished = u.finished, expires = u.expires,
 			deadline = u.deadline, note = u.note
-		FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[], $5::smallint[], $6::bytea[], $7::bytea[],
-			$8::bytea[], $9::integer[], $10::bigint[], $11::boolean[], $12::bigint[], $13::bytea[], $14::timestamptz[],
-			$15::timestamptz[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[], $19::bytea[])
-			u (id, version, seq, state, class, lane, kind, labels, rank, turn, ready, attempt, worker,
-			run_at, started, finished, expires, deadline, note)
-		WHERE h.id = u.id`, changing(rows)...)
+		FROM (SELECT (SELECT x.ctid FROM @.heads x WHERE x.id = u.id) AS place, u.*
+			FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[], $5::smallint[], $6::bytea[], $7::bytea[],
+				$8::bytea[], $9::integer[], $10::bigint[], $11::boolean[], $12::bigint[], $13::bytea[], $14::timestamptz[],
+				$15::timestamptz[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[], $19::bytea[])
+				u (id, version, seq, state, class, lane, kind, labels, rank, turn, ready, attempt, worker,
+				run_at, started, finished, expires, deadline, note) OFFSET 0) u
+		WHERE h.ctid = u.place`, changing(rows)...)
 }
 
 func changing(rows []*row) []any {
@@ -317,7 +327,7 @@ func (t *txn) queueBlobs() {
 		}
 	}
 	if len(remove) > 0 {
-		t.queue(`DELETE FROM @.outcomes o USING unnest($1::uuid[]) u (id) WHERE o.id = u.id`, uuids(remove, self))
+		t.queue(`DELETE FROM @.outcomes WHERE id = ANY ($1::uuid[])`, uuids(remove, self))
 	}
 	if len(put) > 0 {
 		t.queue(`INSERT INTO @.outcomes SELECT * FROM unnest($1::uuid[], $2::bytea[]) ON CONFLICT (id) DO UPDATE SET data = excluded.data`,

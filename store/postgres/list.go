@@ -11,7 +11,7 @@ import (
 )
 
 // scan bounds how many records or events one call looks at to find those that match.
-const scan = 20_000
+const scan = 10_000
 
 // List implements [store.Records].
 func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
@@ -46,6 +46,9 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 				return nil
 			})
 		})
+		if isWhole(&q) && limit < scan {
+			return // a page that is not full is the last one
+		}
 		b.Queue(s.sql(`SELECT h.id FROM @.heads h WHERE h.id <= $1 ORDER BY h.id DESC OFFSET $2 LIMIT 1`),
 			uuid(top), scan-1).Query(func(rows pgx.Rows) error {
 			var id ulid.ULID
@@ -60,6 +63,11 @@ func (s *Store) List(ctx context.Context, q store.Query) (store.Page, error) {
 		p.Next = last
 	}
 	return p, err
+}
+
+// isWhole reports whether every record matches.
+func isWhole(q *store.Query) bool {
+	return q.Owner == "" && q.State == "" && q.Kind == "" && len(q.Labels) == 0 && q.CreatedAfter.IsZero() && q.CreatedBefore.IsZero()
 }
 
 // hasLabels is exact, where the database may have found one in the midst of others.

@@ -76,7 +76,7 @@ func (t *txn) queueOutboxes() {
 		})
 		return err
 	})
-	t.queue(`SELECT h.id FROM @.heads h WHERE h.id = ANY ($1::uuid[])`, wanted).Query(func(rows pgx.Rows) error {
+	t.queue(`SELECT h.id FROM @.heads h WHERE h.id = ANY ($1::uuid[]) ORDER BY h.id`, wanted).Query(func(rows pgx.Rows) error {
 		var id ulid.ULID
 		_, err := pgx.ForEachRow(rows, []any{(*key)(&id)}, func() error {
 			t.outboxes[id].exists = true
@@ -213,7 +213,9 @@ func (t *txn) queueDeliveries() {
 	seq := func(n **notice) uint64 { return (*n).Seq }
 	if len(gone) > 0 {
 		for _, table := range []string{"deliveries", "bodies"} {
-			t.queue(`DELETE FROM @.`+table+` x USING unnest($1::uuid[], $2::bigint[]) u (id, seq) WHERE x.id = u.id AND x.seq = u.seq`,
+			t.queue(`DELETE FROM @.`+table+` WHERE ctid = ANY (ARRAY(SELECT
+					(SELECT x.ctid FROM @.`+table+` x WHERE x.id = u.id AND x.seq = u.seq)
+				FROM unnest($1::uuid[], $2::bigint[]) u (id, seq)))`,
 				uuids(gone, id), numbers(gone, seq))
 		}
 	}
@@ -232,14 +234,15 @@ func (t *txn) queueDeliveries() {
 	}
 	if len(dirty) > 0 { // what has no log keeps the one it had
 		t.queue(`UPDATE @.deliveries d SET state = u.state, attempt = u.attempt, due = u.due, until = u.until, log = coalesce(u.log, d.log)
-			FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::bytea[])
-				u (id, seq, state, attempt, due, until, log)
-			WHERE d.id = u.id AND d.seq = u.seq`,
+			FROM (SELECT (SELECT x.ctid FROM @.deliveries x WHERE x.id = u.id AND x.seq = u.seq) AS place, u.*
+				FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::bytea[])
+					u (id, seq, state, attempt, due, until, log) OFFSET 0) u
+			WHERE d.ctid = u.place`,
 			uuids(dirty, id), numbers(dirty, seq), texts(dirty, state), numbers(dirty, attempt), times(dirty, due),
 			times(dirty, func(n **notice) time.Time { return (*n).until }), byteas(dirty, log))
 	}
 	if len(drop) > 0 {
-		t.queue(`DELETE FROM @.fronts f USING unnest($1::uuid[]) u (id) WHERE f.id = u.id`, uuids(drop, self))
+		t.queue(`DELETE FROM @.fronts WHERE id = ANY ($1::uuid[])`, uuids(drop, self))
 	}
 	if len(put) > 0 {
 		t.queue(`INSERT INTO @.fronts SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::timestamptz[], $5::boolean[])

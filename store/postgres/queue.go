@@ -123,13 +123,13 @@ func (s *Store) Position(ctx context.Context, id ulid.ULID, limit int) (ahead in
 func (s *Store) Overdue(ctx context.Context, limit int) ([]store.Head, error) {
 	var out []store.Head
 	err := s.read(ctx, true, func(b *pgx.Batch) {
-		b.Queue(s.sql(`SELECT `+columns+` FROM @.heads h JOIN (
+		b.Queue(s.sql(`SELECT `+columns+` FROM (
 				(SELECT * FROM @.deadlines d WHERE d.class = 0 AND d.at <= statement_timestamp() ORDER BY d.class, d.at, d.id LIMIT $1)
 				UNION ALL
 				(SELECT * FROM @.deadlines d WHERE d.class = 1 AND d.at <= statement_timestamp() ORDER BY d.class, d.at, d.id LIMIT $1)
 				UNION ALL
 				(SELECT * FROM @.deadlines d WHERE d.class = 2 AND d.at <= statement_timestamp() ORDER BY d.class, d.at, d.id LIMIT $1)
-			) x ON h.id = x.id ORDER BY x.class, x.at, x.id LIMIT $1`), max(limit, 0)).Query(func(rows pgx.Rows) error {
+			) x, LATERAL (SELECT * FROM @.heads h WHERE h.id = x.id OFFSET 0) h ORDER BY x.class, x.at, x.id LIMIT $1`), max(limit, 0)).Query(func(rows pgx.Rows) error {
 			out = nil
 			return eachRow(rows, func(r *row) error {
 				out = append(out, r.Head)

@@ -178,8 +178,9 @@ func (t *txn) queueWithdrawn() {
 	t.turns.withdrawn = nil
 	t.turns.stale = nil
 	if len(forget) > 0 {
-		t.queue(`DELETE FROM @.withdrawn w USING unnest($1::bytea[], $2::integer[], $3::bytea[]) u (lane, rank, owner)
-			WHERE w.lane = u.lane AND w.rank = u.rank AND w.owner = u.owner`,
+		t.queue(`DELETE FROM @.withdrawn WHERE (lane, rank, owner) IN (SELECT w.lane, w.rank, w.owner
+			FROM unnest($1::bytea[], $2::integer[], $3::bytea[]) u (lane, rank, owner),
+				LATERAL (SELECT * FROM @.withdrawn w WHERE w.lane = u.lane AND w.rank = u.rank AND w.owner = u.owner FOR UPDATE) w)`,
 			texts(forget, func(s *share) string { return s.lane }),
 			numbers(forget, func(s *share) int32 { return rank(s.priority) }),
 			texts(forget, func(s *share) string { return s.owner }))

@@ -204,7 +204,7 @@ func (t *txn) queueHeads() {
 			uuids(ids, self)).Query(func(rows pgx.Rows) error { return eachRow(rows, t.keep) })
 	}
 	if len(t.fresh) > 0 {
-		t.queue(`SELECT u.id FROM unnest($1::uuid[]) u (id) WHERE EXISTS (SELECT FROM @.deliveries d WHERE d.id = u.id)`,
+		t.queue(`SELECT u.id FROM unnest($1::uuid[]) u (id) WHERE (SELECT true FROM @.deliveries d WHERE d.id = u.id LIMIT 1)`,
 			uuids(t.fresh, self)).Query(func(rows pgx.Rows) error {
 			var id ulid.ULID
 			_, err := pgx.ForEachRow(rows, []any{(*key)(&id)}, func() error {
@@ -232,8 +232,8 @@ func (t *txn) queueKeys() {
 	for k := range t.keys {
 		list = append(list, k)
 	}
-	t.queue(`SELECT `+columns+` FROM unnest($1::bytea[], $2::bytea[]) u (owner, key)
-		JOIN @.heads h ON h.owner = u.owner AND h.key = u.key`,
+	t.queue(`SELECT `+columns+` FROM unnest($1::bytea[], $2::bytea[]) u (owner, key),
+		LATERAL (SELECT * FROM @.heads h WHERE h.owner = u.owner AND h.key = u.key OFFSET 0) h`,
 		texts(list, func(k *ownerKey) string { return k.owner }), texts(list, func(k *ownerKey) string { return k.key }),
 	).Query(func(rows pgx.Rows) error {
 		return eachRow(rows, func(r *row) error {

@@ -234,9 +234,9 @@ BEGIN
 	UPDATE @.fronts s SET at = clock_timestamp() + lease, leased = true WHERE s.id = ANY (ids);
 	RETURN QUERY
 		SELECT d.id, d.seq, d.endpoint, d.url, d.attempt, d.due, d.log, b.data
-		FROM unnest(ids) WITH ORDINALITY u (id, n)
-		JOIN @.fronts s ON s.id = u.id
-		JOIN @.deliveries d ON d.id = s.id AND d.seq = s.seq
-		JOIN @.bodies b ON b.id = d.id AND b.seq = d.seq
+		FROM unnest(ids) WITH ORDINALITY u (id, n),
+			LATERAL (SELECT s.seq FROM @.fronts s WHERE s.id = u.id OFFSET 0) s,
+			LATERAL (SELECT * FROM @.deliveries d WHERE d.id = u.id AND d.seq = s.seq OFFSET 0) d,
+			LATERAL (SELECT b.data FROM @.bodies b WHERE b.id = u.id AND b.seq = s.seq OFFSET 0) b
 		ORDER BY u.n;
 END $$;
