@@ -144,7 +144,12 @@ func ended(h store.Head) store.Change {
 
 func claim(tb testing.TB, s store.Store, limit int) []store.Record {
 	tb.Helper()
-	records, err := s.Claim(tb.Context(), store.Claim{Worker: "w", Lane: "lane", Limit: limit, Lease: time.Hour}, started)
+	return claimOf(tb, s, "lane", limit)
+}
+
+func claimOf(tb testing.TB, s store.Store, lane string, limit int) []store.Record {
+	tb.Helper()
+	records, err := s.Claim(tb.Context(), store.Claim{Worker: "w", Lane: lane, Limit: limit, Lease: time.Hour}, started)
 	require.NoError(tb, err)
 	return records
 }

@@ -30,13 +30,14 @@ func TestChurnLeavesNothing(t *testing.T) {
 	}
 	var most, half int
 	for i := range cycles {
+		lane := fmt.Sprint("lane ", i/10)
 		list := make([]store.Insertion, batch)
 		for j := range list {
 			list[j] = job(fmt.Sprint("owner ", j%7))
-			list[j].Head.Priority = int32(j % 2)
+			list[j].Head.Priority, list[j].Head.Lane = int32(j%2), lane
 		}
 		insert(t, s, list...)
-		records := claim(t, s, batch)
+		records := claimOf(t, s, lane, batch)
 		require.Len(t, records, batch)
 		changes, refs := make([]store.Change, batch), make([]store.Ref, batch)
 		for j, r := range records {
@@ -53,6 +54,9 @@ func TestChurnLeavesNothing(t *testing.T) {
 			half = most
 		}
 	}
+	var lanes int
+	sql(t, url, "SELECT count(DISTINCT name) FROM "+schema+".counts WHERE kind = 1", &lanes)
+	require.Less(t, lanes, 8, "of lanes that are empty nothing stays")
 	t.Logf("%d records: %d pages in the first half, %d in all", cycles*batch, half, most)
 	require.Less(t, most, 6000)
 	require.LessOrEqual(t, most, half*3/2+100, "it goes on growing")
@@ -139,5 +143,25 @@ func everyCall(t *testing.T, s store.Store) {
 		require.NoError(t, err)
 		_, err = s.Backlog(ctx)
 		require.NoError(t, err)
+	}
+}
+
+// Many events in one transaction take their places one after the other.
+func TestPositionsOfManyEvents(t *testing.T) {
+	url, schema := pgtest.Split(pgtest.Place(t))
+	s := open(t, url, &postgres.Options{Schema: schema})
+	const events = 9000
+	in := job("owner")
+	in.Head.Seq, in.Events = events, nil
+	for seq := range uint64(events) {
+		in.Events = append(in.Events, store.Event{ID: in.Head.ID, Seq: seq + 1})
+	}
+	insert(t, s, job("owner"), in, job("owner"))
+	page, err := s.Feed(t.Context(), store.FeedQuery{Limit: events + 2})
+	require.NoError(t, err)
+	require.Len(t, page.Events, events+2)
+	for i, e := range page.Events[1 : events+1] {
+		require.EqualValues(t, i+1, e.Seq)
+		require.Greater(t, e.Pos, page.Events[i].Pos)
 	}
 }

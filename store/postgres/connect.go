@@ -22,12 +22,16 @@ var plans = [...]string{
 	"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_bitmapscan", "enable_sort", "enable_material", "jit",
 }
 
-// plansForSession makes plans those of a connection, and has a statement planned once,
-// not for the values of each call.
-var plansForSession = "SET plan_cache_mode = force_generic_plan; SET " + strings.Join(plans[:], " = off; SET ") + " = off"
+// idle bounds how long the server waits in the middle of a transaction for a process
+// that was stopped, or whose machine has gone, before it gives up its locks.
+const idle = "idle_in_transaction_session_timeout"
 
-// plansForTransaction is the same for one transaction.
-var plansForTransaction = "SELECT set_config('" + strings.Join(plans[:], "', 'off', true), set_config('") + "', 'off', true)"
+// setSession makes plans those of a connection, and has a statement planned once, not
+// for the values of each call.
+var setSession = "SET " + idle + " = '10s'; SET plan_cache_mode = force_generic_plan; SET " + strings.Join(plans[:], " = off; SET ") + " = off"
+
+// setTransaction is the same for one transaction.
+var setTransaction = "SELECT set_config('" + idle + "', '10s', true), set_config('" + strings.Join(plans[:], "', 'off', true), set_config('") + "', 'off', true)"
 
 func (s *Store) connect(ctx context.Context, url string, o *Options) (*pgxpool.Pool, error) {
 	c, err := pgxpool.ParseConfig(url)
@@ -49,7 +53,7 @@ func (s *Store) connect(ctx context.Context, url string, o *Options) (*pgxpool.P
 	} else {
 		c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
 		c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-			_, err := conn.PgConn().Exec(ctx, plansForSession).ReadAll()
+			_, err := conn.PgConn().Exec(ctx, setSession).ReadAll()
 			return err
 		}
 		if c.ConnConfig.RuntimeParams["application_name"] == "" {
@@ -80,11 +84,11 @@ func (s *Store) read(ctx context.Context, repeatable bool, queue func(*pgx.Batch
 		b := &pgx.Batch{}
 		b.Queue(begin)
 		if s.pollOnly {
-			b.Queue(plansForTransaction)
+			b.Queue(setTransaction)
 		}
 		queue(b)
 		b.Queue("COMMIT")
-		if err = s.send(ctx, b); err == nil || !isPassing(err) || ctx.Err() != nil {
+		if err = s.send(ctx, b); err == nil || !isPassing(err) || isRefused(err) || ctx.Err() != nil {
 			break
 		}
 	}

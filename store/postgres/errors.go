@@ -24,7 +24,8 @@ const (
 	codeDeadlock      = "40P01"
 	codeDiskFull      = "53100"
 	codeManyClients   = "53300"
-	codeUndefined     = "42P01" // table
+	codeReadOnly      = "25006" // a standby, after a failover
+	codeIdle          = "25P03" // it waited too long for this process
 )
 
 // classify wraps an error in the one of package store that it means, if there is one.
@@ -60,15 +61,19 @@ func isUnreachable(err error) bool {
 		return strings.HasPrefix(pg.Code, "08") || // connection exceptions
 			strings.HasPrefix(pg.Code, "57P") || // shut down, crashed, or starting
 			strings.HasPrefix(pg.Code, "58") || // the system beneath it
-			pg.Code == codeManyClients ||
-			pg.Code == "25006" // read only: a standby, after a failover
+			pg.Code == codeManyClients || pg.Code == codeReadOnly || pg.Code == codeIdle
 	}
-	var refused *pgconn.ConnectError
 	var network net.Error
-	return errors.As(err, &refused) || errors.As(err, &network) ||
+	return isRefused(err) || errors.As(err, &network) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, context.DeadlineExceeded) || // of ours, for no caller's has ended
 		strings.Contains(err.Error(), "conn closed")
+}
+
+// isRefused reports whether there is no connection to be had.
+func isRefused(err error) bool {
+	var refused *pgconn.ConnectError
+	return errors.As(err, &refused)
 }
 
 // isPassing reports whether trying again may do. A connection of the pool may have

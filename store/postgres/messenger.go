@@ -29,6 +29,7 @@ const (
 type mailbox struct {
 	mu      sync.Mutex
 	busy    bool
+	closed  bool
 	waiting []*letter
 	all     sync.WaitGroup
 }
@@ -56,7 +57,7 @@ func (s Messenger) Publish(ctx context.Context, messages ...string) error {
 	l := &letter{messages, make(chan error, 1)}
 	x := &s.mail
 	x.mu.Lock()
-	if s.w.isClosed() {
+	if x.closed {
 		x.mu.Unlock()
 		return store.ErrClosed
 	}
@@ -74,8 +75,10 @@ func (s Messenger) Publish(ctx context.Context, messages ...string) error {
 	}
 }
 
-func (x *mailbox) wait() {
-	x.mu.Lock() // whoever has found the store open has begun to post
+// stop refuses new messages and waits for those on their way.
+func (x *mailbox) stop() {
+	x.mu.Lock()
+	x.closed = true
 	x.mu.Unlock()
 	x.all.Wait()
 }

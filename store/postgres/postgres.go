@@ -143,7 +143,7 @@ func (s *Store) Close() error {
 		s.w.stop()
 		s.end()
 		s.tidy.wait()
-		s.mail.wait()
+		s.mail.stop()
 		s.pool.Close()
 	})
 	return nil

@@ -4,6 +4,9 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // What is claimed leaves dead entries at the front of the indexes, which every claim
@@ -61,7 +64,32 @@ func (s *Store) vacuum(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err = conn.Exec(ctx, s.sql(`DELETE FROM @.withdrawn w WHERE NOT EXISTS (
+	return s.forget(ctx, conn)
+}
+
+// forget removes what says nothing any more: turns of owners who have nothing ready, and
+// the numbers of lanes that are empty.
+func (s *Store) forget(ctx context.Context, conn *pgxpool.Conn) error {
+	_, err := conn.Exec(ctx, s.sql(`DELETE FROM @.withdrawn w WHERE NOT EXISTS (
 		SELECT FROM @.ready r WHERE r.lane = w.lane AND r.rank = w.rank AND r.owner = w.owner AND r.turn > 0)`))
-	return err
+	if err != nil {
+		return err
+	}
+	rows, err := conn.Query(ctx, s.sql(`SELECT c.name FROM @.counts c WHERE c.kind = 1 GROUP BY c.name HAVING sum(c.n) = 0 LIMIT 1000`))
+	if err != nil {
+		return err
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil {
+		return err
+	}
+	for _, name := range names { // one at a time, for writers hold these rows until they commit
+		_, err := conn.Exec(ctx, s.sql(`WITH gone AS (DELETE FROM @.counts c WHERE c.kind = 1 AND c.name = $1 RETURNING c.n)
+			INSERT INTO @.counts AS c SELECT 1, $1, $2, sum(n) FROM gone HAVING sum(n) <> 0
+			ON CONFLICT (kind, name, slot) DO UPDATE SET n = c.n + excluded.n`), name, s.slot)
+		if err != nil && !isConflict(err) {
+			return err
+		}
+	}
+	return nil
 }

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -79,7 +78,7 @@ func (s *Store) transact(batch []*op) error {
 			return nil
 		case n == attempts, t.committed && !isConflict(err), !isPassing(err), ctx.Err() != nil:
 			return classify(err)
-		case errors.Is(err, errConnect) && n > 2:
+		case isRefused(err):
 			return classify(err) // it is down; the caller knows best how long to wait
 		case isConflict(err):
 			time.Sleep(time.Duration(rand.Int64N(int64(n) * int64(time.Millisecond))))
@@ -87,12 +86,10 @@ func (s *Store) transact(batch []*op) error {
 	}
 }
 
-var errConnect = errors.New("no connection")
-
 func (t *txn) attempt(batch []*op) (err error) {
 	t.conn, err = t.s.pool.Acquire(t.ctx)
 	if err != nil {
-		return errors.Join(errConnect, err)
+		return err
 	}
 	defer func() {
 		if err != nil && !t.conn.Conn().IsClosed() && t.conn.Conn().PgConn().TxStatus() != 'I' {
@@ -155,7 +152,7 @@ func (t *txn) begin(batch []*op) (mutates bool, sends []*op) {
 	}
 	t.b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
 	if t.s.pollOnly {
-		t.b.Queue(plansForTransaction)
+		t.b.Queue(setTransaction)
 	}
 	if t.claims {
 		t.promotes = true

@@ -31,13 +31,12 @@ const (
 // begin anew each time. What becomes of the items of the call is told through variables
 // that they close over; what run returns is an error of the whole transaction.
 type op struct {
-	want   func(*txn)       // tells what must be read before run
-	run    func(*txn) error // nil for none
-	claim  *claim
-	send   *sending
-	size   int // of what it writes, about
-	closed bool
-	done   chan error // one message
+	want  func(*txn)       // tells what must be read before run
+	run   func(*txn) error // nil for none
+	claim *claim
+	send  *sending
+	size  int        // of what it writes, about
+	done  chan error // one message
 }
 
 // write carries out an op in a transaction shared with whoever else is waiting, and
