@@ -64,7 +64,7 @@ func (s Messenger) Publish(ctx context.Context, messages ...string) error {
 	x.waiting = append(x.waiting, l)
 	if !x.busy {
 		x.busy = true
-		x.all.Go(s.Store.post)
+		x.all.Go(s.post)
 	}
 	x.mu.Unlock()
 	select {

@@ -120,9 +120,7 @@ func open(ctx context.Context, url string, o *Options) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	h := fnv.New32a()
-	_, _ = h.Write([]byte("foreman " + s.schema)) // never fails
-	s.class = int32(h.Sum32() >> 1)
+	s.class = classOfSchema(s.schema)
 	pool, err := s.connect(ctx, url, o)
 	if err != nil {
 		return nil, err
@@ -168,6 +166,13 @@ func (s *Store) sql(text string) string {
 	q := strings.ReplaceAll(text, "@.", s.schema+".")
 	s.queries.Store(text, q)
 	return q
+}
+
+// classOfSchema is the first number of the advisory locks of a schema.
+func classOfSchema(name string) int32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte("foreman " + name)) // never fails
+	return int32(h.Sum32() >> 1)
 }
 
 // isSchema keeps to names that need no quotes.
