@@ -17,16 +17,16 @@ import (
 	"github.com/foreman-go/foreman/store/postgres"
 )
 
-// depthVariable says how many records wait in the lane while BenchmarkDeep measures; a
+// queuedVariable says how many records wait in the lane while BenchmarkDeep measures; a
 // fair figure needs 500000.
-const depthVariable = "FOREMAN_BENCH_DEPTH"
+const queuedVariable = "FOREMAN_BENCH_QUEUED"
 
 // BenchmarkDeep measures with a queue that is deep from beginning to end: submits with 16
 // callers, jobs claimed and ended in batches, by one caller and by four, and from the
 // submit of a job of high priority to its claim.
 func BenchmarkDeep(b *testing.B) {
 	depth := 2000
-	if n, err := strconv.Atoi(os.Getenv(depthVariable)); err == nil {
+	if n, err := strconv.Atoi(os.Getenv(queuedVariable)); err == nil {
 		depth = n
 	}
 	h := harness(postgres.Options{})

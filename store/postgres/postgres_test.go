@@ -27,9 +27,15 @@ func harness(o postgres.Options) storetest.Harness {
 	}
 }
 
-func TestStore(t *testing.T) { storetest.Run(t, harness(postgres.Options{})) }
+func TestStore(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, harness(postgres.Options{}))
+}
 
 // Behind PgBouncer nothing is left of a session, nor does it carry messages.
-func TestPollOnly(t *testing.T) { storetest.Run(t, harness(postgres.Options{PollOnly: true})) }
+func TestPollOnly(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, harness(postgres.Options{PollOnly: true}))
+}
 
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, harness(postgres.Options{})) }
