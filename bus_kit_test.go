@@ -2,7 +2,6 @@ package foreman_test
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 // bus carries messages between Foremans that share a store.
 type bus struct {
 	store.Store
-	mute bool // it carries none
 
 	mu      sync.Mutex
 	members []*member
@@ -55,9 +53,6 @@ func (m *member) Hold(_ context.Context, name, holder string, lease time.Duratio
 }
 
 func (m *member) Publish(_ context.Context, messages ...string) error {
-	if m.mute {
-		return errors.ErrUnsupported
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range messages {
@@ -79,9 +74,6 @@ func (m *member) Publish(_ context.Context, messages ...string) error {
 }
 
 func (m *member) Subscribe(ctx context.Context, fn func(string), lost func()) error {
-	if m.mute {
-		return errors.ErrUnsupported
-	}
 	lost()
 	for {
 		select {

@@ -16,7 +16,7 @@ type mirror struct {
 // follow has a watcher of a job shown what an attempt elsewhere shows, until the
 // returned function is called.
 func (p *peers) follow(id ulid.ULID, w *watcher) (leave func()) {
-	if p.store == nil {
+	if p.mail == nil {
 		return func() {}
 	}
 	p.mu.Lock()

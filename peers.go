@@ -2,7 +2,6 @@ package foreman
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -16,8 +15,9 @@ import (
 // generate, if somebody watches there.
 type peers struct {
 	f     *Foreman
-	store store.Shared // nil if nobody shares the store
-	alarm alarm        // rings when there is something to send
+	store store.Shared    // nil if nobody shares the store
+	mail  store.Messenger // nil if it carries no messages
+	alarm alarm           // rings when there is something to send
 
 	mu      sync.Mutex
 	running bool // somebody sends
@@ -40,6 +40,7 @@ const (
 func (p *peers) init(f *Foreman) {
 	p.f = f
 	p.store, _ = f.o.Store.(store.Shared)
+	p.mail, _ = f.o.Store.(store.Messenger)
 	p.alarm.init()
 	p.changed = map[ulid.ULID]struct{}{}
 	p.relays = map[ulid.ULID]*relay{}
@@ -50,7 +51,7 @@ func (p *peers) init(f *Foreman) {
 // tell adds to the news. While Run is not under way nobody sends them: others look for
 // themselves.
 func (p *peers) tell(add func(*message)) {
-	if p.store == nil {
+	if p.mail == nil {
 		return
 	}
 	p.mu.Lock()
@@ -83,7 +84,10 @@ func (p *peers) moved(id ulid.ULID) {
 
 // run sends and hears news until ctx ends.
 func (p *peers) run(ctx context.Context) {
-	if p.store == nil {
+	if p.mail == nil {
+		if p.store != nil {
+			p.look(ctx)
+		}
 		return
 	}
 	p.mu.Lock()
@@ -115,8 +119,8 @@ func (p *peers) send(ctx context.Context) {
 	if len(messages) == 0 {
 		return
 	}
-	err := p.store.Publish(ctx, messages...)
-	if err == nil || ctx.Err() != nil || errors.Is(err, errors.ErrUnsupported) {
+	err := p.mail.Publish(ctx, messages...)
+	if err == nil || ctx.Err() != nil {
 		return
 	}
 	p.f.o.Logger.Warn("other processes cannot be told of changes now; they will find them later", "error", err)
@@ -164,15 +168,10 @@ func (p *peers) collect() []string {
 
 // hear acts on what others tell until ctx ends.
 func (p *peers) hear(ctx context.Context) {
-	for delay := newsRetry; ctx.Err() == nil; {
-		err := p.store.Subscribe(ctx, p.heard, p.lost)
-		switch {
-		case ctx.Err() != nil:
-		case errors.Is(err, errors.ErrUnsupported):
-			p.look(ctx)
-		default:
+	for ctx.Err() == nil {
+		if err := p.mail.Subscribe(ctx, p.heard, p.lost); ctx.Err() == nil {
 			p.f.o.Logger.Warn("other processes cannot be heard now; trying again", "error", err)
-			pause(ctx, delay)
+			pause(ctx, newsRetry)
 		}
 	}
 }

@@ -13,15 +13,26 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/foreman-go/foreman"
+	"github.com/foreman-go/foreman/store"
 )
+
+// muted is a shared store that carries no messages.
+type muted struct {
+	store.Store
+	store.Shared
+}
 
 // two are two Foremans that share a store, and would not look at it for an hour.
 func two(t *testing.T, a, b foreman.Backend, mute bool) (fa, fb *foreman.Foreman) {
-	shared := &bus{Store: openStore(t), mute: mute}
-	dir := t.TempDir()
-	fa = newForeman(t, a, foreman.Options{Store: shared.join(), Dir: dir, Lease: 2 * time.Hour})
-	fb = newForeman(t, b, foreman.Options{Store: shared.join(), Dir: t.TempDir(), Lease: 2 * time.Hour})
-	return fa, fb
+	shared := &bus{Store: openStore(t)}
+	join := func(b foreman.Backend) *foreman.Foreman {
+		var s store.Store = shared.join()
+		if mute {
+			s = muted{s, s.(store.Shared)}
+		}
+		return newForeman(t, b, foreman.Options{Store: s, Dir: t.TempDir(), Lease: 2 * time.Hour})
+	}
+	return join(a), join(b)
 }
 
 func TestPeersShareWork(t *testing.T) {

@@ -45,7 +45,7 @@ func (p *peers) want(w wish) {
 
 // shows says that an attempt has something to show for the first time.
 func (p *peers) shows(id ulid.ULID, l *live) {
-	if p.store == nil {
+	if p.mail == nil {
 		return
 	}
 	p.mu.Lock()

@@ -35,7 +35,8 @@
 // that nothing is known of any item.
 //
 // A call whose context ends returns the context's error; a write that was
-// already on its way may still happen. Blobs given to a store must not be
+// already on its way may still happen, and so may one that ends with
+// [ErrUnavailable], which is for stores that need a server. Blobs given to a store must not be
 // modified afterwards; blobs it returns belong to the caller.
 //
 // # Time

@@ -22,8 +22,9 @@ var (
 	ErrInvalid = errors.New("store: invalid")
 	// ErrDamaged says that stored bytes are not what was written.
 	ErrDamaged = errors.New("store: damaged")
-	// ErrUnavailable says that the store cannot be reached now: try again. Whether a
-	// write that was on its way has happened is not known.
+	// ErrUnavailable says that the store cannot be reached now: its server is down,
+	// is starting, or has no connection to give. It passes; the same call can be made
+	// again. Nothing is known of a write that was on its way: it may have happened.
 	ErrUnavailable = errors.New("store: cannot be reached now")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("store: closed")

@@ -2,24 +2,26 @@ package store
 
 import "context"
 
-// MaxMessage bounds a message of a [Messenger] in bytes.
+// MaxMessage is how many bytes a message of a [Messenger] has at most.
 const MaxMessage = 7000
 
-// Messenger carries messages between the processes that have a store open. They are a
-// way to hear at once of what is in the store anyway, or to show what is nowhere else: a
-// message may be lost. None comes twice, or changed; those of one sender come in order;
-// nobody gets their own.
+// Messenger is implemented by a [Store] that several processes share, and carries
+// messages between them: hints that there is something to look at, and what is shown
+// and not stored. They are best effort. A message may be lost, and is never damaged; one
+// that is not lost arrives once. Messages of one sender arrive in the order in which they
+// were published. A process does not get its own.
 type Messenger interface {
-	// Publish sends messages, each of UTF-8 text without NUL and of at most [MaxMessage]
-	// bytes. When it returns without an error they are on their way. Errors:
-	// [ErrInvalid], [ErrUnavailable], [ErrClosed], and [errors.ErrUnsupported] where
-	// messages cannot be sent, as through a connection pooler.
+	// Publish sends messages, each UTF-8 text of at most [MaxMessage] bytes without
+	// NUL, to all other processes that have the store open. It returns when they are
+	// on their way. A message that is not of this form is [ErrInvalid], and none is
+	// sent; otherwise the errors are [ErrUnavailable], [ErrClosed] and that of the
+	// context.
 	Publish(ctx context.Context, messages ...string) error
 
-	// Subscribe calls fn for each message, one at a time, until ctx ends; then it returns
-	// the context's error. It calls lost whenever messages may have been missed: when
-	// it begins to listen, and when it does so again after a connection has been lost. It
-	// returns [ErrClosed] when the store is closed, and [errors.ErrUnsupported] at once
-	// where messages cannot be heard.
+	// Subscribe calls fn for each message, from one goroutine and one at a time,
+	// until ctx ends, and then returns the context's error; or [ErrClosed], once the
+	// store was closed. It calls lost from the same goroutine when messages may have
+	// been missed: when it begins to listen, and when it does so again after the
+	// connection was broken. While the store cannot be reached it goes on trying.
 	Subscribe(ctx context.Context, fn func(message string), lost func()) error
 }

@@ -37,3 +37,16 @@ func Must(tb testing.TB, err error, advice string) {
 		tb.Skipf("%s: %v", advice, err)
 	}
 }
+
+// File needs a file that one of the patterns matches, and returns the last match of the
+// first pattern that has one; advice says how it comes, and what for.
+func File(tb testing.TB, advice string, patterns ...string) string {
+	tb.Helper()
+	for _, p := range patterns {
+		if found, _ := filepath.Glob(p); len(found) > 0 { // the patterns are well formed
+			return found[len(found)-1]
+		}
+	}
+	Must(tb, os.ErrNotExist, advice)
+	return ""
+}

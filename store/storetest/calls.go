@@ -148,6 +148,9 @@ func callsCancelUnderLoad(f *fixture) {
 	for _, err := range errs {
 		f.NoError(err)
 	}
+	if !f.h.Volatile {
+		f.reopen() // when it is closed, what was on its way has ended
+	}
 	last := f.insert(sending("endpoint", 1))[0]
 	there := map[ulid.ULID]bool{}
 	for _, id := range ids(f.list(store.Query{Limit: 100})...) {

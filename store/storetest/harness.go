@@ -41,14 +41,25 @@ type Harness struct {
 	New func(tb testing.TB) string
 
 	// Open opens the store at a place that New named. The suite closes it, and
-	// may then open the place again, never twice at once. It is also called in
-	// a second process that [Kill] starts. Required.
+	// may then open the place again; twice at once only if Shared is set. It is
+	// also called in a second process that [Kill] starts. Required.
 	Open func(place string) (store.Store, error)
 
 	// Volatile says that nothing survives Close, as in a store that lives in
 	// memory. What needs a second Open is then left out: the group Reopen and
 	// [Kill]. Default: false.
 	Volatile bool
+
+	// Shared says that a place can be open more than once at a time, in one process
+	// or in several, which then share what is there. The group Shared is for these
+	// stores, and the group Messenger for those of them that are a
+	// [store.Messenger]. Default: false.
+	Shared bool
+
+	// Settled waits until what a killed process had sent on its way to the place has
+	// happened or never will: its server may still be at it. If Settled is nil, that
+	// is so when the process is dead.
+	Settled func(tb testing.TB, place string)
 }
 
 // group is the rules of one topic. Each rule gets a store of its own.
@@ -93,6 +104,9 @@ func Run(t *testing.T, h Harness) {
 	}
 	if !h.Volatile {
 		groups = append(groups, group{"Reopen", reopenRules()})
+	}
+	if h.Shared {
+		groups = append(groups, group{"Shared", sharedRules()}, group{"Messenger", messengerRules()})
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {

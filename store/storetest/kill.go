@@ -93,6 +93,9 @@ func (l *ledger) hearAndKill(n int) {
 		}
 	}
 	_ = cmd.Wait() // it was killed
+	if f.h.Settled != nil {
+		f.h.Settled(f.t, f.place)
+	}
 	f.GreaterOrEqual(heard, n, "the writer ended by itself: %s", &complaints)
 }
 

@@ -1,0 +1,31 @@
+package pgtest_test
+
+import (
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/foreman-go/foreman/internal/pgtest"
+)
+
+func TestServerIsPrivateAndDurable(t *testing.T) {
+	s := pgtest.Start(t)
+	do := func(sql string) {
+		t.Helper()
+		conn, err := pgx.Connect(t.Context(), s.URL)
+		require.NoError(t, err)
+		_, err = conn.Exec(t.Context(), sql)
+		require.NoError(t, err)
+		require.NoError(t, conn.Close(t.Context()))
+	}
+	do("CREATE TABLE kept ()")
+	s.Stop(t)
+	_, err := pgx.Connect(t.Context(), s.URL)
+	require.Error(t, err)
+	s.Start(t)
+	do("ALTER TABLE kept ADD COLUMN n integer")
+	s.Crash(t)
+	s.Start(t)
+	do("INSERT INTO kept (n) VALUES (1)")
+}

@@ -1,0 +1,194 @@
+// Package postgres keeps Foreman's records in PostgreSQL, so that many processes
+// share one queue.
+//
+// As in package store/bolt, whatever waits in a process to be written becomes one
+// transaction: a lone caller pays one commit, and many callers share one. Processes
+// do not wait for each other but where they change the same record: claims pass over
+// what others are claiming, numbers are kept in a slot for each process, and the feed
+// is put in order without a common lock (docs/adr/0028).
+//
+// Every time that is given by nobody, and every comparison with the present time, is
+// by the clock of the database. Leases of a process that has died run out: opening
+// the store ends none.
+//
+// PostgreSQL 14 or newer is needed; the tables are made, and brought up to date, by
+// Open.
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/foreman-go/foreman/store"
+)
+
+// Options are for [Open]. Nil stands for the zero value.
+type Options struct {
+	// Schema is the name of the schema that holds the tables. It is made if it is not
+	// there, and is to hold nothing else. Of at most 40 small letters, digits and "_", not
+	// beginning with a digit. If Schema is empty, "foreman" is used.
+	Schema string
+	// MaxConns bounds the connections of this process, beside one for each Subscribe.
+	// If MaxConns is 0, pool_max_conns of the URL is used, or else 8.
+	MaxConns int
+	// PollOnly uses nothing that lasts longer than a transaction, as is needed behind
+	// PgBouncer in transaction mode: no prepared statements, and no LISTEN, so that the
+	// store is no [store.Messenger]. Statements are planned each time. Default: false.
+	PollOnly bool
+	// Logger is told of what goes wrong where there is no caller to tell. If Logger is
+	// nil, nothing is logged.
+	Logger *slog.Logger
+}
+
+const (
+	defaultSchema   = "foreman"
+	defaultMaxConns = 8
+	maxSchema       = 40
+)
+
+// Store is a [store.Store] in a schema of a PostgreSQL database.
+type Store struct {
+	pool     *pgxpool.Pool
+	schema   string // as it was given
+	class    int32  // of the advisory locks of this schema
+	slot     int16  // of counts
+	name     string // of this process, among those who send messages
+	pollOnly bool
+	log      *slog.Logger
+
+	w       writer
+	tidy    tidier
+	mail    mailbox
+	queries sync.Map // by what was written, with the schema put in
+
+	life    context.Context // ends at Close
+	end     context.CancelFunc
+	closing sync.Once
+}
+
+// Messenger is a Store that carries messages too, by LISTEN and NOTIFY.
+type Messenger struct{ *Store }
+
+var (
+	_ store.Store     = (*Store)(nil)
+	_ store.Messenger = Messenger{}
+)
+
+// Open connects to a database, named by a URL such as
+// postgres://user@host/database?sslmode=verify-full, and makes or brings up to date
+// the tables in the schema. Beside what libpq knows, TLS among it, the URL may have
+// the settings of a pool: pool_max_conns, pool_min_conns, pool_max_conn_lifetime,
+// pool_max_conn_idle_time and pool_health_check_period.
+//
+// The store is a [Messenger], or a [*Store] if [Options.PollOnly] is set.
+//
+// It refuses, with a sentence that says what to do, a schema that a newer version has
+// written. The error wraps [store.ErrUnavailable] when the server cannot be reached.
+func Open(ctx context.Context, url string, o *Options) (store.Store, error) {
+	s, err := open(ctx, url, o)
+	switch {
+	case err != nil:
+		return nil, err
+	case s.pollOnly:
+		return s, nil
+	}
+	return Messenger{s}, nil
+}
+
+func open(ctx context.Context, url string, o *Options) (*Store, error) {
+	if o == nil {
+		o = &Options{}
+	}
+	s := &Store{
+		schema: o.Schema, pollOnly: o.PollOnly, log: o.Logger,
+		slot: int16(rand.IntN(slots)), name: fmt.Sprintf("%016x", rand.Uint64()),
+	}
+	if s.schema == "" {
+		s.schema = defaultSchema
+	}
+	if !isSchema(s.schema) {
+		return nil, fmt.Errorf("%w: a schema is named by at most %d small letters, digits and _, beginning with no digit: %q", store.ErrInvalid, maxSchema, s.schema)
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.class = classOfSchema(s.schema)
+	pool, err := s.connect(ctx, url, o)
+	if err != nil {
+		return nil, err
+	}
+	s.pool = pool
+	if err := s.migrate(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("schema %s: %w", s.schema, classify(err))
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.w.idle.L = &s.w.mu
+	return s, nil
+}
+
+// Close waits for the writes on their way, then closes the connections.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		s.w.stop()
+		s.end()
+		s.tidy.wait()
+		s.mail.stop()
+		s.pool.Close()
+	})
+	return nil
+}
+
+// enter says whether a call can be made.
+func (s *Store) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.w.isClosed() {
+		return store.ErrClosed
+	}
+	return nil
+}
+
+// sql puts the name of the schema into a statement, where it has "@.".
+func (s *Store) sql(text string) string {
+	if q, ok := s.queries.Load(text); ok {
+		return q.(string)
+	}
+	q := strings.ReplaceAll(text, "@.", s.schema+".")
+	s.queries.Store(text, q)
+	return q
+}
+
+// classOfSchema is the first number of the advisory locks of a schema.
+func classOfSchema(name string) int32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte("foreman " + name)) // never fails
+	return int32(h.Sum32() >> 1)
+}
+
+// isSchema keeps to names that need no quotes.
+func isSchema(name string) bool {
+	for i, c := range name {
+		if c != '_' && (c < 'a' || c > 'z') && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return name != "" && len(name) <= maxSchema
+}
+
+// micro is a time as it is kept.
+func micro(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
