@@ -86,6 +86,9 @@ func (s *Store) read(ctx context.Context, repeatable bool, queue func(*pgx.Batch
 		if s.pollOnly {
 			b.Queue(setTransaction)
 		}
+		if s.clock.isStale() {
+			s.queueTime(b, func(time.Time) {})
+		}
 		queue(b)
 		b.Queue("COMMIT")
 		if err = s.send(ctx, b); err == nil || !isPassing(err) || isRefused(err) || ctx.Err() != nil {

@@ -132,15 +132,12 @@ func (s Messenger) Subscribe(ctx context.Context, fn func(message string), lost 
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
-	missed, pause := false, firstPause
+	pause := firstPause
 	for inner.Err() == nil {
 		err := s.listen(inner, fn, func() {
 			pause = firstPause
-			if missed {
-				lost()
-			}
+			lost()
 		})
-		missed = true
 		if inner.Err() != nil {
 			break
 		}

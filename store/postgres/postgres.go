@@ -25,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/foreman-go/foreman/store"
@@ -64,6 +65,7 @@ type Store struct {
 	pollOnly bool
 	log      *slog.Logger
 
+	clock   clock
 	w       writer
 	tidy    tidier
 	mail    mailbox
@@ -109,7 +111,8 @@ func open(ctx context.Context, url string, o *Options) (*Store, error) {
 	}
 	s := &Store{
 		schema: o.Schema, pollOnly: o.PollOnly, log: o.Logger,
-		slot: int16(rand.IntN(slots)), name: fmt.Sprintf("%016x", rand.Uint64()),
+		clock: clock{local: time.Now},
+		slot:  int16(rand.IntN(slots)), name: fmt.Sprintf("%016x", rand.Uint64()),
 	}
 	if s.schema == "" {
 		s.schema = defaultSchema
@@ -129,6 +132,10 @@ func open(ctx context.Context, url string, o *Options) (*Store, error) {
 	if err := s.migrate(ctx); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("schema %s: %w", s.schema, classify(err))
+	}
+	if err := s.read(ctx, false, func(*pgx.Batch) {}); err != nil { // to know the time
+		pool.Close()
+		return nil, err
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.w.idle.L = &s.w.mu

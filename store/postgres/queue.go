@@ -75,6 +75,9 @@ func (s *Store) Lanes(ctx context.Context) ([]store.Lane, error) {
 		b.Queue(s.sql(`WITH lanes AS (
 				SELECT c.name AS lane, sum(c.n)::bigint AS n FROM @.counts c WHERE c.kind = 1 GROUP BY c.name HAVING sum(c.n) > 0)
 			SELECT l.lane, l.n, coalesce(f.kind, ''), coalesce(f.rank, 0), (
+					SELECT min(x.since) FROM (
+						SELECT r.since FROM @.ready r WHERE r.lane = l.lane AND r.rank = f.rank
+						ORDER BY r.lane, r.rank, r.turn, r.id LIMIT $1) x), (
 					WITH RECURSIVE p AS (
 						(SELECT r.rank FROM @.ready r WHERE r.lane = l.lane ORDER BY r.lane, r.rank LIMIT 1)
 						UNION ALL
@@ -91,7 +94,7 @@ func (s *Store) Lanes(ctx context.Context) ([]store.Lane, error) {
 			out = nil
 			for rows.Next() {
 				var l store.Lane
-				err := rows.Scan((*text)(&l.Name), &l.Ready, (*text)(&l.Kind), (*complement)(&l.Priority), (*moment)(&l.Since), &l.Paused)
+				err := rows.Scan((*text)(&l.Name), &l.Ready, (*text)(&l.Kind), (*complement)(&l.Priority), (*moment)(&l.Top), (*moment)(&l.Since), &l.Paused)
 				if err != nil {
 					return err
 				}

@@ -182,12 +182,7 @@ func (t *txn) queue(text string, args ...any) *pgx.QueuedQuery {
 }
 
 func (t *txn) queueNow() {
-	t.queue("SELECT clock_timestamp()").QueryRow(func(r pgx.Row) error {
-		var now moment
-		err := r.Scan(&now)
-		t.now = time.Time(now)
-		return err
-	})
+	t.s.queueTime(t.b, func(now time.Time) { t.now = now })
 }
 
 // queueHeads locks and reads the records that are wanted.
