@@ -64,6 +64,7 @@ type Backend struct {
 	keepAlive   time.Duration
 
 	held    held
+	known   known
 	silent  atomic.Pointer[string] // the model that said nothing, while the server is suspect
 	probing chan struct{}          // holds a token while the server is being probed
 }
@@ -83,7 +84,8 @@ func New(o *Options) (*Backend, error) {
 	b := &Backend{
 		api: cmp.Or(o.API, OllamaAPI), plain: o.Transport, callers: o.Transport, log: o.Logger,
 		maxAnswer: o.MaxAnswer, loadTimeout: o.LoadTimeout, keepAlive: o.KeepAlive,
-		held: held{of: map[string]*holding{}}, probing: make(chan struct{}, 1),
+		held: held{of: map[string]*holding{}}, known: known{at: map[string]time.Time{}},
+		probing: make(chan struct{}, 1),
 	}
 	if b.api != OllamaAPI && b.api != OpenAIAPI {
 		return nil, fmt.Errorf("ollama: the API must be %q or %q", OllamaAPI, OpenAIAPI)

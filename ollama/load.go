@@ -29,9 +29,9 @@ var errLoadTimeout = errors.New("the model was not loaded in time")
 // up to 30 seconds, and has the model of the lane loaded, with its options. So a model
 // is put out when Foreman has decided so, and never while Foreman has requests for it.
 //
-// A model that Ollama refuses to load, because there is none or it only embeds, is not
-// an error: there is nothing to load, and its jobs and callers hear the truth from
-// Ollama. An error of the load itself is returned. A server that cannot be connected
+// Of a model that Ollama does not have nothing is loaded, and nothing unloaded for it. That
+// is no error, nor is one that Ollama refuses to load because it only embeds: its jobs and
+// callers hear the truth from Ollama. An error of the load itself is returned. A server that cannot be connected
 // to, or has not loaded the model within [Options.LoadTimeout], is
 // [foreman.Unavailable]. When ctx ends the request is canceled, which makes Ollama give
 // up the load, and Load returns the cause at once.
@@ -43,7 +43,11 @@ func (b *Backend) Load(ctx context.Context, name string, keep []string) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, b.loadTimeout, errLoadTimeout)
 	defer cancel()
-	h := b.held.begin(parseLane(name))
+	l := parseLane(name)
+	if b.lacks(ctx, l.model) {
+		return nil
+	}
+	h := b.held.begin(l)
 	loaded, err := b.load(ctx, h, keep)
 	b.held.end(h, loaded)
 	switch cause := context.Cause(ctx); {

@@ -43,9 +43,22 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 		s.async(w, r, f, model, body)
 		return
 	}
+	servers := s.serving(model)
+	if len(servers) == 0 { // another kind of backend serves it, or nothing does
+		f.fail(w, http.StatusNotFound, fmt.Sprintf("model '%s' not found", model))
+		return
+	}
+	if s.atOnce(w, r, f, servers, model, body) {
+		return
+	}
 	spec := foreman.Spec{Model: model, Owner: foreman.CallerFrom(r.Context()).Owner, QueueTimeout: s.maxWait(w, r)}
 	if !onV1(r.URL.Path) {
 		spec.Input = body // has options that the model is loaded with
+		if unloads(r.URL.Path, body) {
+			if input, ok := asHeld(servers, model); ok {
+				spec.Input = input
+			}
+		}
 	}
 	err = s.f.Do(r.Context(), spec, func(ctx context.Context, t foreman.Turn) error {
 		w.Header().Set(positionHeader, strconv.Itoa(t.Position))
@@ -68,9 +81,17 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 	}
 }
 
+// noWait is how long a call waits that prefers not to: what it takes to find out whether
+// there is a free place, which may have to be looked up in the store.
+const noWait = 50 * time.Millisecond
+
 // maxWait is how long a call may wait for its turn; 0 for as long as it takes.
 func (s *surface) maxWait(w http.ResponseWriter, r *http.Request) time.Duration {
 	const most = math.MaxInt32 * time.Second
+	if prefer.NoWait(r.Header) {
+		w.Header().Set(appliedHeader, "wait=0")
+		return noWait
+	}
 	preferred := prefer.Wait(r.Header, most)
 	if preferred == 0 || s.o.MaxWait > 0 && s.o.MaxWait < preferred {
 		return s.o.MaxWait
