@@ -81,7 +81,8 @@ func (b *Backend) Server() *Backend { return b }
 // Errors have the form that the path has them in: 404 for a model that nothing serves,
 // 413 for a body beyond [HandlerOptions.MaxBody], 415 for one that is compressed, since
 // its model cannot be read, 502 when no server can be reached, 503 with Retry-After when
-// too many callers wait, a turn has not come in time, or f is about to end.
+// too many callers wait, a turn has not come in time, the server is known to hang, or f is
+// about to end.
 //
 // The handler tells a server neither who the caller is (X-Forwarded-For) nor from what
 // page it comes (Origin), for which Ollama would refuse it: whoever mounts it says who

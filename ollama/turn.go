@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/foreman-go/foreman"
@@ -51,6 +52,10 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 	if s.atOnce(w, r, f, servers, model, body) {
 		return
 	}
+	if err := allHang(r.Context(), servers); err != nil {
+		hanging(w, f, err)
+		return
+	}
 	spec := foreman.Spec{Model: model, Owner: foreman.CallerFrom(r.Context()).Owner, QueueTimeout: s.maxWait(w, r)}
 	if !onV1(r.URL.Path) {
 		spec.Input = body // has options that the model is loaded with
@@ -71,6 +76,10 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 		b := u.Server()
 		if b.api != OllamaAPI && !onV1(r.URL.Path) {
 			notFound(w)
+			return nil
+		}
+		if err := b.hangs(ctx); err != nil { // as has turned out while the call waited
+			hanging(w, f, err)
 			return nil
 		}
 		b.proxies[f].ServeHTTP(s.impatient(w), withBody(ctx, r, body))
@@ -114,6 +123,21 @@ func (s *surface) withoutModel(w http.ResponseWriter, r *http.Request, f form) {
 		return
 	}
 	s.passOn(w, r, f, ollama)
+}
+
+// allHang tells why a call would wait in vain: every server that it could be for hangs.
+func allHang(ctx context.Context, servers []server) (err error) {
+	for _, one := range servers {
+		if err = one.hangs(ctx); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func hanging(w http.ResponseWriter, f form, err error) {
+	w.Header().Set("Retry-After", "5")
+	f.fail(w, http.StatusServiceUnavailable, strings.TrimPrefix(err.Error(), "ollama: "))
 }
 
 func refuseBody(w http.ResponseWriter, f form, err error) {
