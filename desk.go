@@ -126,8 +126,17 @@ func (d *desk) decide() (wants []want, due time.Time) {
 	d.seen = d.views(d.ready.lanes, true)
 	open := slices.DeleteFunc(slices.Clone(d.seen), func(l laneView) bool { return l.paused })
 	for i := range open {
-		if at := open[i].since().Add(open[i].maxWait + time.Microsecond); at.After(now) {
-			due = earlier(due, at)
+		for _, wait := range [...]time.Duration{open[i].maxWait + time.Microsecond, open[i].patience} {
+			if at := open[i].since().Add(wait); at.After(now) {
+				due = earlier(due, at)
+			}
+		}
+	}
+	for _, s := range d.slots {
+		if s.loading != nil {
+			if at := s.loading.since.Add(d.f.o.MaxWait); at.After(now) {
+				due = earlier(due, at)
+			}
 		}
 	}
 	serving := d.move(now, open)
@@ -149,22 +158,24 @@ type served struct {
 // and returns those that are where they are to be. mu is held.
 func (d *desk) move(now time.Time, open []laneView) (out []served) {
 	var moved []*slot
-	for i, lane := range plan(now, d.slotViews(), open) {
+	for i, lane := range plan(now, d.slotViews(now), open) {
 		s := d.slots[i]
 		at := slices.IndexFunc(open, func(l laneView) bool { return l.name == lane })
 		switch {
 		case s.loading != nil && (at < 0 || lane != s.lane):
 			s.loading.cancel() // nobody waits for it any more, or others before
+			d.leaveLane(s.lane, now)
 			continue
 		case at < 0, lane != s.lane && !s.empty():
 			continue // finish first; the last one out wakes the desk
 		}
 		l := &open[at]
 		if lane != s.lane {
-			if slices.ContainsFunc(d.seen, func(o laneView) bool { return o.name == s.lane }) {
-				d.left[s.lane] = now
-			}
-			s.serve(lane, d.f.perSlot(s.pool, l.model), now)
+			d.leaveLane(s.lane, now)
+			s.serve(lane, l.places(slices.Index(d.f.pools, s.pool)), now)
+			moved = append(moved, s)
+		} else if s.doubtful && s.empty() && !s.fresh && !s.pool.down.Load() {
+			s.fresh = true
 			moved = append(moved, s)
 		}
 		delete(d.left, lane)
@@ -174,6 +185,13 @@ func (d *desk) move(now time.Time, open []laneView) (out []served) {
 		d.load(s)
 	}
 	return out
+}
+
+// leaveLane notes that a slot has left a lane: if it has work, that waits anew. mu is held.
+func (d *desk) leaveLane(lane string, now time.Time) {
+	if slices.ContainsFunc(d.seen, func(o laneView) bool { return o.name == lane }) {
+		d.left[lane] = now
+	}
 }
 
 // serve lets callers of Do into a slot, and returns how many jobs to claim for it. mu is
@@ -192,12 +210,15 @@ func (d *desk) serve(now time.Time, s *slot, l *laneView) int {
 	return s.want()
 }
 
-func (d *desk) slotViews() []slotView {
+func (d *desk) slotViews(now time.Time) []slotView {
 	out := make([]slotView, len(d.slots))
 	for i, s := range d.slots {
 		out[i] = slotView{
 			pool: slices.Index(d.f.pools, s.pool), down: s.pool.down.Load(),
-			lane: s.lane, busy: !s.empty(), fresh: s.fresh, used: s.used,
+			lane: s.lane, busy: !s.empty(), room: s.places - s.busy - len(s.ahead), fresh: s.fresh, used: s.used,
+		}
+		if s.loading != nil && now.Sub(s.loading.since) > d.f.o.MaxWait {
+			out[i].fresh = false // others need not wait for a load for longer than for work
 		}
 		if l, ok := s.pool.Backend.(Loader); ok {
 			out[i].model = l.Model
@@ -215,6 +236,12 @@ func (d *desk) views(lanes []store.Lane, schedule bool) []laneView {
 		}
 		return t
 	}
+	since := func(l *store.Lane) time.Time {
+		if schedule {
+			return l.Top // what has a lower priority moves nobody
+		}
+		return l.Since
+	}
 	out := make([]laneView, 0, len(lanes)+len(d.calls))
 	at := map[string]int{}
 	view := func(name, model string) *laneView {
@@ -223,15 +250,16 @@ func (d *desk) views(lanes []store.Lane, schedule bool) []laneView {
 			i = len(out)
 			at[name] = i
 			out = append(out, laneView{
-				name: name, model: model, slots: d.f.o.Models[model].Slots, maxWait: d.f.maxWait(model),
-				serves: func(p int) bool { return d.f.pools[p].serves(model) }, paused: d.paused.has(name),
+				name: name, model: model, paused: d.paused.has(name), patience: d.paces.known(name).patience(),
+				serves: func(p int) bool { return d.f.pools[p].serves(model) },
 			})
+			out[i].limit(d.f, d.f.limits(name, model))
 		}
 		return &out[i]
 	}
 	for _, l := range lanes {
 		if l.Ready > 0 {
-			view(l.Name, l.Kind).jobs = waiting{n: l.Ready, priority: int(l.Priority), since: later(l.Since, left(l.Name))}
+			view(l.Name, l.Kind).jobs = waiting{n: l.Ready, priority: int(l.Priority), since: later(since(&l), left(l.Name))}
 		}
 	}
 	for _, c := range d.calls {
@@ -414,7 +442,7 @@ func (d *desk) drain() []*attempt {
 		s.ready.Broadcast()
 	}
 	for _, c := range d.calls {
-		close(c.refused)
+		c.refused <- errShuttingDown
 	}
 	d.calls = nil
 	return unrun

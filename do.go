@@ -34,7 +34,7 @@ type WaitError struct {
 // Error says where the caller stood.
 func (e *WaitError) Error() string {
 	if e.Waited == 0 {
-		return fmt.Sprintf("%v: %d callers wait for the model already: try again in %s", ErrBusy, e.Position-1, e.Retry)
+		return fmt.Sprintf("%v: too many callers wait already; this would be at place %d of its model: try again in %s", ErrBusy, e.Position, e.Retry)
 	}
 	return fmt.Sprintf("%v: at place %d of the queue after %s: try again in %s", ErrBusy, e.Position, e.Waited.Round(time.Millisecond), e.Retry)
 }
@@ -50,8 +50,8 @@ type call struct {
 	turn        uint64 // among the calls of its lane and priority
 	position    int
 	since       time.Time
-	granted     chan *slot    // has room for one
-	refused     chan struct{} // closed when Run ends first
+	granted     chan *slot // has room for one
+	refused     chan error // has room for one: why it will not be given a turn
 	running     running
 }
 
@@ -63,7 +63,8 @@ type call struct {
 //
 // The context of run ends with ctx, and when [Foreman.Run] has to end. Do returns
 // what run returns, or without having called it: a [*WaitError] when
-// [Options.MaxWaiting] callers wait already or QueueTimeout has passed, [ErrInvalid] for
+// [Options.MaxWaiting] callers wait already or QueueTimeout has passed, or when one of
+// another owner has come who has fewer waiting; [ErrInvalid] for
 // a model that no pool serves, [ErrUnavailable] when Run ends first, and the context's
 // error. A panic of run passes through.
 func (f *Foreman) Do(ctx context.Context, s Spec, run func(ctx context.Context, t Turn) error) error {
@@ -89,7 +90,7 @@ func (d *desk) enter(ctx context.Context, c *call, atMost time.Duration) (*slot,
 		return nil, err
 	}
 	c.since = d.f.now()
-	c.granted, c.refused = make(chan *slot, 1), make(chan struct{})
+	c.granted, c.refused = make(chan *slot, 1), make(chan error, 1)
 	if err := d.queue(c); err != nil {
 		return nil, err
 	}
@@ -98,8 +99,8 @@ func (d *desk) enter(ctx context.Context, c *call, atMost time.Duration) (*slot,
 	select {
 	case s := <-c.granted:
 		return s, nil
-	case <-c.refused:
-		return nil, fmt.Errorf("%w: shutting down", ErrUnavailable)
+	case err := <-c.refused:
+		return nil, err
 	case <-waited:
 		if s, position := d.withdraw(c, true); s == nil {
 			return nil, d.busy(c, position)
@@ -126,16 +127,47 @@ func (d *desk) queue(c *call) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.draining {
-		return fmt.Errorf("%w: shutting down", ErrUnavailable)
+		return errShuttingDown
 	}
 	d.takeTurn(c)
 	c.position = d.place(c)
-	if len(d.calls) >= d.f.o.MaxWaiting {
+	if len(d.calls) >= d.f.o.MaxWaiting && !d.makeRoom(c.owner) {
 		return &WaitError{Position: c.position, Retry: d.retryIn(c.lane, c.position)}
 	}
 	d.calls = append(d.calls, c)
 	d.replan()
 	return nil
+}
+
+// errShuttingDown is for callers when nothing begins any more.
+var errShuttingDown = fmt.Errorf("%w: shutting down", ErrUnavailable)
+
+// makeRoom turns away a caller of the owner who has the most that wait, the last to
+// come of those with the lowest priority, if another owner would have fewer even so:
+// nobody can keep the others out. mu is held.
+func (d *desk) makeRoom(owner string) bool {
+	n := map[string]int{}
+	most := owner
+	for _, c := range d.calls {
+		n[c.owner]++
+		if n[c.owner] > n[most] {
+			most = c.owner
+		}
+	}
+	if n[most] <= n[owner]+1 {
+		return false
+	}
+	last := -1
+	for i, c := range d.calls {
+		if c.owner == most && (last < 0 || c.priority <= d.calls[last].priority) {
+			last = i
+		}
+	}
+	c := d.calls[last]
+	position := d.place(c)
+	c.refused <- &WaitError{Position: position, Waited: d.f.now().Sub(c.since), Retry: d.retryIn(c.lane, position)}
+	d.calls = slices.Delete(d.calls, last, last+1)
+	return true
 }
 
 // takeTurn gives a caller its turn among those of its lane and priority: behind the

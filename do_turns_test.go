@@ -2,6 +2,7 @@ package foreman_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -138,4 +139,45 @@ func TestAModelThatNobodyServes(t *testing.T) {
 	require.ErrorIs(t, err, foreman.ErrInvalid)
 	require.ErrorContains(t, err, `"n"`)
 	require.ErrorIs(t, f.Do(t.Context(), foreman.Spec{Model: "n"}, nil), foreman.ErrInvalid)
+}
+
+// Who has all the places that there are for waiting makes room for others.
+func TestAnOwnerCannotFillTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		f := newForeman(t, g, foreman.Options{MaxWaiting: 4})
+		start(t, f)
+		submit(t, f, foreman.Spec{})
+		<-g.began
+		errs := make(chan error, 10)
+		call := func(owner string, priority int) {
+			go func() {
+				errs <- f.Do(t.Context(), foreman.Spec{Model: "m", Owner: owner, Priority: priority}, func(context.Context, foreman.Turn) error {
+					return errors.New(owner)
+				})
+			}()
+			synctest.Wait()
+		}
+		for i := range 4 {
+			call("ann", i%2)
+		}
+		call("ann", 5)
+		var waits *foreman.WaitError
+		require.ErrorAs(t, <-errs, &waits, "the fifth of hers")
+		require.Zero(t, waits.Waited)
+		time.Sleep(time.Second)
+		call("bob", 0)
+		require.ErrorAs(t, <-errs, &waits, "the third of hers, for his")
+		require.Equal(t, time.Second, waits.Waited)
+		call("bob", 0)
+		require.ErrorAs(t, <-errs, &waits, "the first of hers, for his")
+		call("bob", 0)
+		require.ErrorAs(t, <-errs, &waits, "his own: each has two")
+		g.end <- nil
+		var order []string
+		for range 4 {
+			order = append(order, (<-errs).Error())
+		}
+		require.Equal(t, []string{"ann", "ann", "bob", "bob"}, order, "hers have a higher priority")
+	})
 }

@@ -1,6 +1,7 @@
 package foreman
 
 import (
+	"context"
 	"math"
 	"time"
 )
@@ -12,10 +13,17 @@ type estimate struct {
 }
 
 // eta is about when the job at a position of a lane will start; ok is false as long as
-// nobody can tell, since no job of the lane has ended.
-func (d *desk) eta(lane string, position int) (at time.Time, margin time.Duration, ok bool) {
+// nobody can tell, since no job of the lane has ended or it is paused.
+func (d *desk) eta(ctx context.Context, lane string, position int) (at time.Time, margin time.Duration, ok bool) {
+	if err := d.read(ctx); err != nil {
+		return at, 0, false
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.paused.has(lane) {
+		return at, 0, false
+	}
+	d.seen = d.views(d.ready.lanes, true)
 	e, ok := d.estimate(lane, position, false)
 	if !ok {
 		return at, 0, false
@@ -36,12 +44,14 @@ func (d *desk) estimate(lane string, position int, caller bool) (e estimate, ok 
 		before += float64(l.calls.n)
 	}
 	places, wait, dev := 0, math.Inf(1), 0.0
+	first := p.run.mean // until the first that runs has ended
 	for _, s := range d.slots {
 		if s.lane != lane {
 			continue
 		}
 		places += s.places
 		before += float64(len(s.ahead) - (s.places - s.busy))
+		first = math.Min(first, d.runLeft(s))
 		if s.loading == nil {
 			wait = 0
 		} else if left, off := d.loadLeft(s); left < wait {
@@ -53,9 +63,12 @@ func (d *desk) estimate(lane string, position int, caller bool) (e estimate, ok 
 			return e, false
 		}
 		places = d.f.o.PerSlot
+		before -= float64(places) // which will be free then
 	}
 	n := math.Max(before, 0) / float64(places)
-	wait += n * p.run.mean
+	if before >= 1 {
+		wait += first + (before-1)/float64(places)*p.run.mean
+	}
 	dev += math.Sqrt(math.Max(n, 1)) * p.run.dev
 	return estimate{wait: asDuration(wait), margin: asDuration(dev)}, true
 }
@@ -79,9 +92,9 @@ func (d *desk) untilServed(lane string) (wait, dev float64, ok bool) {
 		for _, s := range p.slots {
 			left := 0.0
 			if !s.empty() {
-				left = d.stay(s.lane, d.view(s.lane), l)
+				left = d.stay(s.lane, d.view(s.lane), l) - (d.paces.known(s.lane).run.mean - d.runLeft(s))
 			}
-			least = math.Min(least, left)
+			least = math.Min(least, math.Max(left, 0))
 		}
 	}
 	if math.IsInf(least, 1) {
@@ -108,6 +121,17 @@ func (d *desk) stay(lane string, has, waits *laneView) float64 {
 	left := math.Max((waits.maxWait - d.f.now().Sub(waits.since())).Seconds(), 0)
 	run := d.paces.known(lane).run.mean
 	return math.Min(n*run, left+run)
+}
+
+// runLeft is about how long the first of those that run in a slot will go on, in seconds;
+// as long as any, if none does.
+func (d *desk) runLeft(s *slot) float64 {
+	mean := d.paces.known(s.lane).run.mean
+	left := mean
+	for r := range s.runs {
+		left = math.Min(left, math.Max(mean-d.f.now().Sub(r.since).Seconds(), 0))
+	}
+	return left
 }
 
 func (d *desk) loadLeft(s *slot) (left, dev float64) {

@@ -15,16 +15,17 @@ import (
 // safe for concurrent use. Jobs are accepted from [New] on, and run while
 // [Foreman.Run] does.
 type Foreman struct {
-	pools  []*pool
-	o      Options
-	guard  *webhook.Guard
-	sender *webhook.Sender
-	hub    hub
-	desk   desk
-	runs   runs
-	outbox outbox
-	reaper alarm
-	checks checks
+	pools   []*pool
+	o       Options
+	byModel map[string]Limits // by the names that backends have for models
+	guard   *webhook.Guard
+	sender  *webhook.Sender
+	hub     hub
+	desk    desk
+	runs    runs
+	outbox  outbox
+	reaper  alarm
+	checks  checks
 
 	closeStore func() error
 	mu         sync.Mutex
@@ -45,6 +46,7 @@ func New(b Backend, o *Options) (*Foreman, error) {
 	if f.pools, err = newPools(b, &f.o); err != nil {
 		return nil, fmt.Errorf("foreman: %w", err)
 	}
+	f.limitModels()
 	if o == nil || o.Store == nil || o.Artifacts == nil {
 		if err := os.MkdirAll(f.o.Dir, 0o700); err != nil {
 			return nil, fmt.Errorf("foreman: data directory: %w", err)

@@ -31,7 +31,7 @@ func (f *Foreman) Status(ctx context.Context, id ulid.ULID) (*Job, error) {
 			}
 			if ready && ahead < most {
 				j.Queue.Position = ahead + 1
-				j.Queue.ETA, j.Queue.Margin, _ = f.desk.eta(e.head.Lane, j.Queue.Position)
+				j.Queue.ETA, j.Queue.Margin, _ = f.desk.eta(ctx, e.head.Lane, j.Queue.Position)
 			}
 		}
 	}

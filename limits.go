@@ -14,21 +14,49 @@ type Limits struct {
 	MaxWait time.Duration
 }
 
-func (f *Foreman) maxWait(model string) time.Duration {
-	return or(f.o.Models[model].MaxWait, f.o.MaxWait)
+// limits are those of a lane. A model that its backend knows by several names has those
+// of any of them.
+func (f *Foreman) limits(lane, model string) Limits {
+	if len(f.o.Models) == 0 {
+		return Limits{}
+	}
+	return f.byModel[f.modelName(lane, model)]
 }
 
-func (f *Foreman) perSlot(p *pool, model string) int {
-	return max(or(f.o.Models[model].PerSlot, p.PerSlot), 1)
+// modelName is the model of a lane as its backend calls it.
+func (f *Foreman) modelName(lane, model string) string {
+	if p := f.poolOf(model); p != nil {
+		if l, ok := p.Backend.(Loader); ok {
+			return l.Model(lane)
+		}
+	}
+	return model
 }
 
-// mostPerSlot is how many can ever run at once in a slot of a pool.
+// limitModels finds out whose limits are whose.
+func (f *Foreman) limitModels() {
+	f.byModel = make(map[string]Limits, len(f.o.Models))
+	for model, l := range f.o.Models {
+		name := model
+		if lane, err := f.lane(&Spec{Model: model}); err == nil {
+			name = f.modelName(lane, model)
+		}
+		f.byModel[name] = l
+	}
+}
+
+// limit applies limits to a lane.
+func (l *laneView) limit(f *Foreman, m Limits) {
+	l.slots, l.maxWait = m.Slots, or(m.MaxWait, f.o.MaxWait)
+	l.places = func(p int) int { return max(or(m.PerSlot, f.pools[p].PerSlot), 1) }
+}
+
+// mostPerSlot is how many can ever run at once in a slot of a pool, whatever model it
+// serves one day.
 func (f *Foreman) mostPerSlot(p *pool) int {
 	most := p.PerSlot
-	for model, l := range f.o.Models {
-		if p.serves(model) {
-			most = max(most, l.PerSlot)
-		}
+	for _, l := range f.o.Models {
+		most = max(most, l.PerSlot)
 	}
 	return most
 }

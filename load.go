@@ -3,6 +3,7 @@ package foreman
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -13,9 +14,11 @@ type Loader interface {
 	// Load makes the model of a lane ready in place of others: keep lists the lanes that
 	// other slots of the backend hold, and whatever else is loaded may be unloaded.
 	// Nothing runs in the slot meanwhile. ctx ends when nobody waits for the lane any
-	// more, and when [Foreman.Run] has to end. After an error the lane is served all
-	// the same, so that those who wait hear what is wrong from the backend itself;
-	// one that is [Unavailable] has the backend looked after as after an attempt.
+	// more, when others have waited for [Options].MaxWait while it loads, and when
+	// [Foreman.Run] has to end. After an error, or a panic, the lane is served all the
+	// same, so that those who wait hear what is wrong from the backend itself; one that
+	// is [Unavailable] has the backend looked after as after an attempt, and the model
+	// loaded again before others of the lane begin.
 	Load(ctx context.Context, lane string, keep []string) error
 	// Loaded lists the lanes whose models are loaded, so that work for them comes
 	// first. It is asked when Run begins, and given five seconds.
@@ -53,9 +56,19 @@ func (d *desk) load(s *slot) {
 	}
 	d.loads.Go(func() {
 		defer cancel()
-		err := l.Load(ctx, lane, keep)
+		err := loadSafely(ctx, l, lane, keep)
 		d.loaded(s, ctx.Err() != nil, err)
 	})
+}
+
+// loadSafely makes a panic of Load an error.
+func loadSafely(ctx context.Context, l Loader, lane string, keep []string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return l.Load(ctx, lane, keep)
 }
 
 // loaded notes how a load has ended.
@@ -65,7 +78,7 @@ func (d *desk) loaded(s *slot, calledOff bool, err error) {
 	defer d.replan()
 	took := d.f.now().Sub(s.loading.since)
 	lane := s.lane
-	s.loading = nil
+	s.loading, s.doubtful = nil, false
 	s.used = d.f.now()
 	switch {
 	case calledOff:
@@ -73,6 +86,7 @@ func (d *desk) loaded(s *slot, calledOff bool, err error) {
 	case err != nil:
 		d.f.o.Logger.Warn("a model could not be loaded; whoever waits for it will hear why", "pool", s.pool.Name, "lane", lane, "error", err)
 		if f, ok := errors.AsType[*Failure](err); ok && f.Type == BackendUnavailable {
+			s.doubtful = true
 			d.f.backendDown(s.pool, err)
 		}
 	default:
@@ -90,6 +104,9 @@ func (d *desk) findLoaded(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, lastCheck)
 		lanes, err := l.Loaded(ctx)
 		cancel()
+		if f, ok := errors.AsType[*Failure](err); ok && f.Type == BackendUnavailable {
+			continue // as the check of the backend finds too, and says
+		}
 		if err != nil {
 			d.f.o.Logger.Warn("what is loaded cannot be found out", "pool", p.Name, "error", err)
 			continue

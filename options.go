@@ -43,7 +43,8 @@ type Options struct {
 	MaxWait time.Duration
 	// Models are limits of single models, by name, in place of those of all.
 	Models map[string]Limits
-	// MaxWaiting is how many callers of [Foreman.Do] can wait at once. If
+	// MaxWaiting is how many callers of [Foreman.Do] can wait at once. When so many do,
+	// one who comes takes the place of one whose owner has more of them waiting. If
 	// MaxWaiting is 0, 512 is used.
 	MaxWaiting int
 

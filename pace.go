@@ -18,6 +18,17 @@ type pace struct {
 	used      time.Time
 }
 
+// unknownLoad is how long a model takes to load, as long as none of its lane has been.
+const unknownLoad = 5 * time.Second
+
+// patience is about how long it takes to load the model.
+func (p pace) patience() time.Duration {
+	if p.load.n == 0 {
+		return unknownLoad
+	}
+	return asDuration(p.load.mean)
+}
+
 // average follows a value that changes over time, and how far from it single ones are.
 type average struct {
 	n         int

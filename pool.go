@@ -14,8 +14,9 @@ type Pool struct {
 	Name string
 	// Backend runs what is served here. It is required.
 	Backend Backend
-	// Serves says which models are served here. It must be quick and always say the
-	// same. If Serves is nil, every model is.
+	// Serves says which models are served here. It is called while others wait: it must
+	// be quick, and ask nobody. It must always say the same, unless the Backend is a
+	// [Follower]. If Serves is nil, every model is.
 	Serves func(model string) bool
 	// Slots and PerSlot are as in [Options]. If one is 0, that of Options is used.
 	Slots, PerSlot int

@@ -68,6 +68,9 @@ func (f *Foreman) runJobs(ctx context.Context) {
 
 	for _, p := range f.pools {
 		claiming.Go(func() { f.watchBackend(ctx, p) })
+		if b, ok := p.Backend.(Follower); ok {
+			claiming.Go(func() { b.Follow(ctx, f.desk.wake) })
+		}
 	}
 	claiming.Go(func() { f.desk.run(ctx, giveBack) })
 	claiming.Go(func() { f.reap(ctx) })

@@ -18,7 +18,11 @@ type laneView struct {
 	calls   waiting
 	serves  func(pool int) bool // whether a pool serves it
 	slots   int                 // how many may serve it at once
+	places  func(pool int) int  // how many may run at once in a slot
 	maxWait time.Duration
+	// patience is how long it waits for the slots that serve it, before one more has its
+	// model loaded in place of another: about as long as that takes.
+	patience time.Duration
 }
 
 // since is since when the longest has had to wait.
@@ -30,6 +34,7 @@ type slotView struct {
 	down bool   // its backend is out of reach: only callers of Do may ask it
 	lane string // that it serves
 	busy bool   // something runs there, or is about to
+	room int    // how many more may run there at once
 	// model is what a lane has loaded there; nil where that is the lane.
 	model func(lane string) string
 	// Nothing has begun since it has come to its lane: it stays, however long others have
@@ -44,7 +49,8 @@ type demand struct {
 	priority int
 	calls    bool // callers of Do wait at that priority
 	since    time.Time
-	served   int // how many slots serve the lane
+	served   int // how many other slots serve the lane
+	room     int // how many more of it can run there
 	overdue  bool
 }
 
@@ -53,8 +59,11 @@ type demand struct {
 // elsewhere has a higher priority, or a lane that nobody serves has waited longer than
 // it may. A busy slot that is to serve another lane has to finish first.
 //
-// No model is loaded twice in a pool, neither for one lane nor for two, and no slot is
-// free while there is work that it may do.
+// No model is loaded twice in a pool, neither for one lane nor for two. No slot is free
+// while there is work that it may do, but for work that others have room for already, and
+// work that another slot is at and that would cost this one what it has loaded: that waits
+// for the other one as long as a load takes. Otherwise two servers would put out each
+// other's models, for work that each of them does in less time.
 func plan(now time.Time, slots []slotView, lanes []laneView) []string {
 	p := planner{now: now, slots: slots, lanes: lanes, out: make([]string, len(slots)), held: make([]bool, len(slots))}
 	// Whoever has work where it is keeps it, for now.
@@ -63,7 +72,7 @@ func plan(now time.Time, slots []slotView, lanes []laneView) []string {
 		if !ok {
 			continue
 		}
-		if _, ok = p.served(i, d.lane); ok {
+		if _, _, ok = p.served(i, d.lane); ok {
 			p.take(i, slots[i].lane)
 		}
 	}
@@ -118,9 +127,9 @@ func (p *planner) better(i int, best *demand) bool {
 			best.priority == has.priority && best.overdue && best.served == 0
 }
 
-// served counts the other slots that are to serve a lane. ok is false if this one must
-// not: one of its pool does, or as many as may.
-func (p *planner) served(i int, l *laneView) (n int, ok bool) {
+// served counts the other slots that are to serve a lane, and how many more can run there.
+// ok is false if this one must not: one of its pool does, or as many as may.
+func (p *planner) served(i int, l *laneView) (n, room int, ok bool) {
 	for o := range p.slots {
 		if o == i {
 			continue
@@ -131,17 +140,32 @@ func (p *planner) served(i int, l *laneView) (n int, ok bool) {
 		for _, lane := range [...]struct {
 			name string
 			ok   bool
-		}{{p.out[o], p.held[o]}, {s.lane, s.busy && !(p.held[o] && p.out[o] == s.lane)}} {
+		}{{p.out[o], p.held[o]}, {s.lane, s.busy && (!p.held[o] || p.out[o] != s.lane)}} {
 			switch {
 			case !lane.ok:
 			case near && s.loads(lane.name) == s.loads(l.name):
-				return n, false
+				return n, room, false
 			case lane.name == l.name:
 				n++
+				room += p.room(o, l)
 			}
 		}
 	}
-	return n, l.slots <= 0 || n < l.slots
+	return n, room, l.slots <= 0 || n < l.slots
+}
+
+// room is how many more of a lane can run in a slot that is to serve it.
+func (p *planner) room(o int, l *laneView) int {
+	s := &p.slots[o]
+	switch {
+	case s.down || !p.held[o] || p.out[o] != l.name:
+		return 0 // jobs cannot, or it is to go elsewhere
+	case s.lane == l.name:
+		return s.room
+	case s.busy:
+		return 0 // it has to finish first
+	}
+	return l.places(s.pool)
 }
 
 // loads is what a lane has loaded in the pool of a slot.
@@ -165,6 +189,19 @@ func (p *planner) home(i int, l *laneView) int {
 		}
 	}
 	return i
+}
+
+// spares reports whether the lane does not need a slot, for now: others serve it and have
+// room, or the slot is free and would lose what it has loaded.
+func (p *planner) spares(i int, d *demand) bool {
+	s := &p.slots[i]
+	switch {
+	case d.served == 0:
+		return false
+	case d.lane.jobs.n+d.lane.calls.n <= d.room:
+		return true
+	}
+	return !p.held[i] && s.model != nil && s.lane != "" && s.lane != d.lane.name && p.now.Sub(d.since) < d.lane.patience
 }
 
 // asked is what a lane asks of a slot.
@@ -214,7 +251,7 @@ func (p *planner) best(i int) (best demand, ok bool) {
 		if !has {
 			continue
 		}
-		if d.served, has = p.served(i, l); !has {
+		if d.served, d.room, has = p.served(i, l); !has || p.spares(i, &d) {
 			continue
 		}
 		if !ok || d.before(&best) {

@@ -20,7 +20,8 @@ func ago(d time.Duration) time.Time { return noon.Add(-d) }
 func lane(name string, waited time.Duration) laneView {
 	return laneView{
 		name: name, model: name, maxWait: time.Minute, serves: func(int) bool { return true },
-		jobs: waiting{n: 1, since: ago(waited)},
+		places: func(int) int { return 1 },
+		jobs:   waiting{n: 1, since: ago(waited)},
 	}
 }
 
@@ -37,6 +38,11 @@ func (l laneView) called() laneView {
 
 func (l laneView) onlyIn(pools ...int) laneView {
 	l.serves = func(p int) bool { return slices.Contains(pools, p) }
+	return l
+}
+
+func (l laneView) patient(d time.Duration) laneView {
+	l.patience = d
 	return l
 }
 
@@ -57,6 +63,9 @@ func slots(s string) (out []slotView) {
 		v.model = modelOf
 		f, v.down = strings.TrimSuffix(f, "!"), strings.HasSuffix(f, "!")
 		f, v.busy = strings.TrimSuffix(f, "*"), strings.HasSuffix(f, "*")
+		if !v.busy {
+			v.room = 1
+		}
 		if rest, ok := strings.CutSuffix(f, "+"); ok {
 			f, v.busy, v.fresh = rest, true, true
 		}
@@ -112,6 +121,12 @@ func TestPlan(t *testing.T) {
 		{"after what nobody serves", "0:a* 1:-", []laneView{lane("a", 2*s), lane("b", s)}, "a b"},
 		{"but for a higher priority", "0:a* 1:-", []laneView{lane("a", 2*s).with(1), lane("b", s)}, "a a"},
 		{"and in no more slots than the model may", "0:a* 1:-", []laneView{lane("a", s).atMost(1)}, "a -"},
+		{"work for a slot that comes to it soon is no reason to put out another model", "0:a* 1:b", []laneView{lane("a", s).patient(2 * s)}, "a -"},
+		{"but when it has waited as long as a load takes it is", "0:a* 1:b", []laneView{lane("a", 2*s).patient(2 * s)}, "a a"},
+		{"nor need it where nothing is loaded", "0:a* 1:-", []laneView{lane("a", s).patient(2 * s)}, "a a"},
+		{"nor if nobody is at it", "0:c* 1:b", []laneView{lane("a", s).patient(2 * s)}, "- a"},
+		{"nor for a higher priority than what is served", "0:a* 1:b*", []laneView{lane("a", s).patient(2 * s).with(1), lane("b", s)}, "a a"},
+		{"nor for work that others have room for", "0:a 1:-", []laneView{lane("a", time.Hour)}, "a -"},
 		{"first where the model is", "0:- 1:a", []laneView{lane("a", s).atMost(1)}, "- a"},
 		{"only where it is served", "0:- 1:-", []laneView{lane("a", s).onlyIn(1), lane("b", 2*s).onlyIn(0)}, "b a"},
 		{"no jobs for a backend that is out of reach", "0:-! 1:-", []laneView{lane("a", s), lane("b", s)}, "- a"},
@@ -150,6 +165,7 @@ func randomDesk(r *rand.Rand) (ss []slotView, ls []laneView) {
 			s.lane = names[r.IntN(len(names))]
 			s.busy = r.IntN(2) == 0
 			s.fresh = s.busy && r.IntN(3) == 0
+			s.room = r.IntN(3)
 		}
 		// No model is twice in a pool to begin with.
 		if !slices.ContainsFunc(ss, func(o slotView) bool { return o.pool == s.pool && modelOf(o.lane) == modelOf(s.lane) && s.lane != "" }) {
@@ -170,6 +186,7 @@ func randomDesk(r *rand.Rand) (ss []slotView, ls []laneView) {
 		served := 1 + r.IntN(7)
 		l.serves = func(p int) bool { return served>>p&1 == 1 }
 		l.slots = r.IntN(3)
+		l.patience = time.Duration(r.IntN(2)) * time.Minute
 		ls = append(ls, l)
 	}
 	return ss, ls
@@ -227,10 +244,12 @@ func wrong(ss []slotView, ls []laneView, out []string) string {
 			l := &ls[k]
 			p, ok := asks(i, l.name)
 			n, near := at(i, l.name)
-			if !ok || near || l.name == out[i] || l.slots > 0 && n >= l.slots {
+			covered := n > 0 && l.jobs.n+l.calls.n <= roomFor(ss, out, i, l)
+			if !ok || near || covered || l.name == out[i] || l.slots > 0 && n >= l.slots {
 				continue
 			}
-			if out[i] == "" && (!s.busy || s.lane != l.name) {
+			spared := n > 0 && s.lane != "" && s.lane != l.name && noon.Sub(since(l, s.down)) < l.patience
+			if out[i] == "" && (!s.busy || s.lane != l.name) && !spared {
 				return fmt.Sprintf("slot %d has nothing to do, though %q waits", i, l.name)
 			}
 			if out[i] != "" && p > priority {
@@ -243,6 +262,21 @@ func wrong(ss []slotView, ls []laneView, out []string) string {
 		}
 	}
 	return ""
+}
+
+// roomFor is how many more of a lane can run in the slots beside i that are to serve it.
+func roomFor(ss []slotView, out []string, i int, l *laneView) (n int) {
+	for o, s := range ss {
+		switch {
+		case o == i || out[o] != l.name || s.down:
+		case s.lane == l.name:
+			n += s.room
+		case s.busy:
+		default:
+			n += l.places(s.pool)
+		}
+	}
+	return n
 }
 
 func since(l *laneView, down bool) time.Time {

@@ -14,15 +14,18 @@ type slot struct {
 	number int // from 1, within the pool
 
 	lane    string
-	loading *loading   // of the lane, while it is
-	fresh   bool       // nothing has begun since it has come to its lane
-	places  int        // how many can run at once
-	busy    int        // how many do: jobs and callers of Do
-	ahead   []*attempt // claimed, not begun, in claim order
-	since   time.Time  // when the latest of them were claimed
-	ready   sync.Cond  // signaled when a worker may find something to do
-	pace    time.Duration
-	runs    map[*running]struct{}
+	loading *loading // of the lane, while it is
+	// doubtful says that the model may not be loaded, since its load has failed: it is
+	// loaded again once somebody has heard of that from the backend.
+	doubtful bool
+	fresh    bool       // nothing has begun since it has come to its lane
+	places   int        // how many can run at once
+	busy     int        // how many do: jobs and callers of Do
+	ahead    []*attempt // claimed, not begun, in claim order
+	since    time.Time  // when the latest of them were claimed
+	ready    sync.Cond  // signaled when a worker may find something to do
+	pace     time.Duration
+	runs     map[*running]struct{}
 
 	used    time.Time // when something last began or ended here
 	lastJob time.Time // when a job last began here, or it has come to its lane
@@ -107,7 +110,7 @@ func (s *slot) empty() bool { return s.busy == 0 && len(s.ahead) == 0 && s.loadi
 // serve brings the slot to a lane.
 func (s *slot) serve(lane string, places int, now time.Time) {
 	s.lane, s.pace, s.places = lane, 0, places
-	s.fresh, s.owed, s.lastJob, s.used = true, false, now, now
+	s.fresh, s.owed, s.doubtful, s.lastJob, s.used = true, false, false, now, now
 }
 
 // begin counts one that begins.

@@ -34,6 +34,14 @@ func (a API) checkPath() string {
 	return "/api/version"
 }
 
+// listPath is what lists the models that a server has.
+func (a API) listPath() string {
+	if a == OpenAIAPI {
+		return v1ModelsPath
+	}
+	return tagsPath
+}
+
 // pathOf is the call that an input is which does not say.
 func (a API) pathOf(messages, prompt, texts bool) string {
 	native, v1 := generatePath, completionsPath

@@ -3,7 +3,10 @@ package ollama
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
+
+	"github.com/foreman-go/foreman/internal/prefer"
 )
 
 // async makes a call a job, by way of the jobs surface: as if its caller had posted it
@@ -24,13 +27,18 @@ func (s *surface) async(w http.ResponseWriter, r *http.Request, f form, model st
 	default:
 		input = object{{"path", quote(r.URL.Path)}, {"body", body}}.bytes()
 	}
-	job := object{{"model", quote(model)}, {"input", input}}.bytes()
-	q := withBody(r.Context(), r.Clone(r.Context()), job)
+	job := object{{"model", quote(model)}, {"input", input}}
+	applied := []string{"respond-async"}
+	if priority, ok := prefer.Priority(r.Header); ok {
+		job.set("priority", json.RawMessage(strconv.Itoa(priority)), "")
+		applied = append(applied, priorityPreference(priority))
+	}
+	q := withBody(r.Context(), r.Clone(r.Context()), job.bytes())
 	q.Header.Set("Content-Type", "application/json")
 	q.Header.Del("Content-Length")
 	q.URL.Path, q.URL.RawPath, q.URL.RawQuery = "/jobs", "", ""
 	q.RequestURI = s.mount(r) + "/jobs"
-	s.jobs.ServeHTTP(&madeJob{ResponseWriter: w}, q)
+	s.jobs.ServeHTTP(&madeJob{ResponseWriter: w, applied: applied}, q)
 }
 
 // mount is the path that the jobs surface is mounted under, or, for a request in the
@@ -44,16 +52,19 @@ func (s *surface) mount(r *http.Request) string {
 	return mount
 }
 
-// madeJob says that a preference was applied, if it was.
+// madeJob says that preferences were applied, if they were.
 type madeJob struct {
 	http.ResponseWriter
-	begun bool
+	applied []string
+	begun   bool
 }
 
 // WriteHeader begins the answer.
 func (w *madeJob) WriteHeader(status int) {
 	if !w.begun && status/100 == 2 {
-		w.Header().Add(appliedHeader, "respond-async")
+		for _, preference := range w.applied {
+			w.Header().Add(appliedHeader, preference)
+		}
 	}
 	w.begun = true
 	w.ResponseWriter.WriteHeader(status)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,6 +25,11 @@ func (s *surface) serving(model string) (out []server) {
 	return out
 }
 
+// stillServing reports whether a model is asked for where it was.
+func (s *surface) stillServing(servers []server, model string) bool {
+	return slices.EqualFunc(servers, s.serving(model), func(a, b server) bool { return a.Backend == b.Backend })
+}
+
 // atOnce answers a call that keeps no model busy: one for a model that no server has,
 // or one that unloads what no server has loaded. In turn it would wait for other work,
 // and its model would be loaded in place of another one first. It is passed on, so that
@@ -41,8 +47,8 @@ func (s *surface) atOnce(w http.ResponseWriter, r *http.Request, f form, servers
 	default:
 		return false
 	}
-	if !nothingToDo(r.Context(), servers, name, unload) {
-		return false
+	if !nothingToDo(r.Context(), servers, name, unload) || !s.stillServing(servers, model) {
+		return false // of several servers, another may turn out to have the model
 	}
 	s.passOn(w, withBody(r.Context(), r, body), f, servers)
 	return true

@@ -55,7 +55,7 @@ type Options struct {
 }
 
 // Backend is an Ollama server as a [foreman.Backend] that is also a [foreman.Laner], a
-// [foreman.Loader] and a [foreman.Doubter]. It is safe for concurrent use, and starts no
+// [foreman.Loader], a [foreman.Doubter] and, in [Pools], a [foreman.Follower]. It is safe for concurrent use, and starts no
 // goroutines of its own but those that net/http has for each connection.
 type Backend struct {
 	url         *url.URL
@@ -68,6 +68,10 @@ type Backend struct {
 	maxAnswer   int64
 	loadTimeout time.Duration
 	keepAlive   time.Duration
+
+	fleet   *fleet                              // of several servers, nil of one
+	models  atomic.Pointer[map[string]struct{}] // that it has; nil until it is known
+	changed atomic.Pointer[func()]              // to be called when those are others
 
 	held    held
 	known   known

@@ -74,8 +74,9 @@ func (b *Backend) Server() *Backend { return b }
 // nothing for [HandlerOptions.WriteTimeout]. A connection that the server cuts is cut
 // for the caller too. Calls of different owners ([foreman.WithCaller]) take turns.
 //
-// Prefer: wait=N bounds the time in the queue to N seconds. Prefer: respond-async makes
-// the call a job, which is answered as POST /jobs is, problem documents included:
+// Prefer: wait=N bounds the time in the queue to N seconds, and Prefer: priority=N is the
+// priority there, from -100 to 100. Prefer: respond-async makes the call a job, of that
+// priority, which is answered as POST /jobs is, problem documents included:
 // Idempotency-Key and wait=N work as there. See [Backend.Run] for what becomes of it.
 //
 // Errors have the form that the path has them in: 404 for a model that nothing serves,

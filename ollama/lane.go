@@ -79,21 +79,21 @@ func parseLane(s string) lane {
 	if strings.HasPrefix(s, `"`) {
 		end := skipString([]byte(s), 0)
 		if end < 0 || json.Unmarshal([]byte(s[:end]), &model) != nil {
-			return lane{model: s}
+			return lane{model: modelName(s)}
 		}
 		rest, more = strings.CutPrefix(s[end:], " ")
 		if !more && rest != "" {
-			return lane{model: s}
+			return lane{model: modelName(s)}
 		}
 	}
-	l := lane{model: model}
+	l := lane{model: modelName(model)} // of the lane of another server too
 	if !more {
 		return l
 	}
 	for f := range strings.SplitSeq(rest, " ") {
 		name, value, _ := strings.Cut(f, "=")
 		if _, isOption := slices.BinarySearch(loadOptions, name); !isOption || !json.Valid([]byte(value)) {
-			return lane{model: s}
+			return lane{model: modelName(s)}
 		}
 		l.options = append(l.options, option{name, value})
 	}

@@ -19,6 +19,7 @@ func TestOpenAIServerLoadsByItself(t *testing.T) {
 	require.Equal(t, "Qwen/Qwen3:latest", b.Lane(&foreman.Spec{
 		Model: "Qwen/Qwen3:latest", Input: json.RawMessage(`{"options":{"num_ctx":8192}}`),
 	}))
+	require.Equal(t, "qwen/qwen3", b.Model("Qwen/Qwen3:latest"), "as for an Ollama, on which it may be found to be")
 	require.NoError(t, b.Load(t.Context(), "m", nil))
 	lanes, err := b.Loaded(t.Context())
 	require.NoError(t, err)

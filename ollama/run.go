@@ -37,7 +37,8 @@ const (
 // What the server refuses with a 4xx status, but for 408, 425 and 429, and an input
 // that cannot be sent, is permanent; a 5xx status and an error amid a stream are passing. An answer without
 // its end is [foreman.Incomplete]. A server that cannot be connected to is
-// [foreman.Unavailable]. When ctx ends Run returns its cause, wrapped.
+// [foreman.Unavailable], and so is one of several in [Pools] that has not the model while
+// another may. When ctx ends Run returns its cause, wrapped.
 func (b *Backend) Run(ctx context.Context, t *foreman.Task) error {
 	err := b.run(ctx, t)
 	if err != nil && ctx.Err() != nil {
@@ -47,6 +48,9 @@ func (b *Backend) Run(ctx context.Context, t *foreman.Task) error {
 }
 
 func (b *Backend) run(ctx context.Context, t *foreman.Task) error {
+	if err := b.misplaced(ctx, t.Spec.Model); err != nil {
+		return err
+	}
 	c, err := newCall(t.Spec.Input, t.Spec.Model, b.api)
 	if err != nil {
 		return foreman.Permanent(err)
@@ -62,6 +66,12 @@ func (b *Backend) run(ctx context.Context, t *foreman.Task) error {
 		return b.sendingFailed(err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNotFound && b.fleet != nil {
+		_ = b.learn(ctx) // it may have had the model until now
+		if err := b.misplaced(ctx, t.Spec.Model); err != nil {
+			return err
+		}
+	}
 	if resp.StatusCode != http.StatusOK {
 		return refused(resp)
 	}

@@ -44,6 +44,7 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 		s.async(w, r, f, model, body)
 		return
 	}
+	s.find(r.Context(), model)
 	servers := s.serving(model)
 	if len(servers) == 0 { // another kind of backend serves it, or nothing does
 		f.fail(w, http.StatusNotFound, fmt.Sprintf("model '%s' not found", model))
@@ -57,6 +58,10 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 		return
 	}
 	spec := foreman.Spec{Model: model, Owner: foreman.CallerFrom(r.Context()).Owner, QueueTimeout: s.maxWait(w, r)}
+	if priority, ok := prefer.Priority(r.Header); ok {
+		spec.Priority = priority
+		w.Header().Add(appliedHeader, priorityPreference(priority))
+	}
 	if !onV1(r.URL.Path) {
 		spec.Input = body // has options that the model is loaded with
 		if unloads(r.URL.Path, body) {
@@ -75,7 +80,7 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 		}
 		b := u.Server()
 		if b.api != OllamaAPI && !onV1(r.URL.Path) {
-			notFound(w)
+			f.fail(w, http.StatusNotFound, fmt.Sprintf("model '%s' not found", model)) // by those that have the path
 			return nil
 		}
 		if err := b.hangs(ctx); err != nil { // as has turned out while the call waited
@@ -87,6 +92,17 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 	})
 	if err != nil {
 		turnedAway(w, f, model, err)
+	}
+}
+
+func priorityPreference(n int) string { return fmt.Sprintf("priority=%d", n) }
+
+// find has the servers asked that a model may be for, if none is known to have it.
+func (s *surface) find(ctx context.Context, model string) {
+	for _, one := range s.servers {
+		if one.fleet != nil && one.has(model) {
+			one.fleet.find(ctx, model)
+		}
 	}
 }
 

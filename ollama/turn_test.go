@@ -195,7 +195,7 @@ func TestOwnersTakeTurns(t *testing.T) {
 	}
 	var answers []<-chan int
 	answers = append(answers, ask("greedy", "0"))
-	wait(t, r.model, func(s ollamatest.Stats) bool { return s.InFlight == 1 })
+	wait(t, r.model, func(ollamatest.Stats) bool { return len(asked(r.model, "/api/chat")) == 1 }) // and not just its load
 	for i, one := range []struct{ owner, text string }{{"greedy", "1"}, {"greedy", "2"}, {"greedy", "3"}, {"modest", "4"}} {
 		answers = append(answers, ask(one.owner, one.text))
 		waiters(t, r, i+1)

@@ -236,4 +236,6 @@ type Lane struct {
 	// that one is behind 128 others of its priority, by as much as it has waited
 	// longer than those; it is never earlier.
 	Since time.Time
+	// Top is Since of those that have the highest priority alone.
+	Top time.Time
 }

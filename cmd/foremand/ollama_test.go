@@ -54,7 +54,12 @@ func TestDevWithOllama(t *testing.T) {
 	require.Equal(t, "done", post(t, p.url+"/jobs", `{"model":"llama3","prompt":"one two"}`, "Prefer: wait=10").job(t).State)
 	require.Equal(t, "done", post(t, p.url+"/jobs", hello, "Prefer: wait=10").job(t).State)
 	require.Equal(t, http.StatusOK, post(t, p.url+"/api/chat", `{"model":"llama3","messages":[{"role":"user","content":"one"}]}`).status)
-	require.Len(t, server.Requests("/api/generate"), 1, "what is for the echo model does not get there")
+	require.Len(t, server.Requests("/api/chat"), 1, "what is for the echo model does not get there")
+	for _, path := range []string{"/api/tags", "/v1/models"} {
+		list := string(get(t, p.url+path).body)
+		require.Contains(t, list, `"llama3:latest"`)
+		require.Contains(t, list, `"echo"`)
+	}
 }
 
 // The surface is Ollama's, at the root too; what changes the server is only passed on

@@ -13,12 +13,15 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/foreman-go/foreman/internal/ollamatest"
 )
 
 // TestScript runs testdata/script, whose own commands are
 //
 //	exits CODE COMMAND [ARG...]   runs a command that has to exit with CODE
-//	start [ARG...]                starts foremand, with its URL in $URL and its address in $ADDR
+//	start [ARG...]                starts foremand, with its URL in $URL and its address in $ADDR;
+//	                              $MODELS is the URL of a model server
 //	end CODE                      sends it SIGTERM; it has to exit with CODE
 //	post PATH BODY                sends a request to it, and prints the answer's body
 //	get PATH [REGEXP]             likewise, until what is printed matches
@@ -29,6 +32,12 @@ func TestScript(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Values[scriptKey{}] = &script{}
+			models, err := ollamatest.Start(nil)
+			if err != nil {
+				return err
+			}
+			env.Defer(models.Close)
+			env.Setenv("MODELS", models.URL())
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -25,6 +25,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/foreman-go/foreman/internal/ollamatest"
 	"github.com/foreman-go/foreman/webhook/webhooktest"
 )
 
@@ -51,7 +52,8 @@ func check(t *testing.T, p *process, url string) (delivered bool, how attempt) {
 func TestWebhookOldSecrets(t *testing.T) {
 	const oldSecret, newSecret = "whsec_dGhlIG9sZCBvbmU=", "whsec_dGhlIG5ldyBvbmU="
 	hook := webhooktest.NewReceiver(t, &webhooktest.Options{Secrets: []string{oldSecret}})
-	p := start(t, "-dev", "-webhook-secret", newSecret, "-webhook-old-secrets", oldSecret+" until "+time.Now().Add(time.Hour).Format(time.RFC3339))
+	models := ollamatest.New(t, nil).URL() // one that is out of reach would be warned of
+	p := start(t, "-dev", "-ollama", models, "-webhook-secret", newSecret, "-webhook-old-secrets", oldSecret+" until "+time.Now().Add(time.Hour).Format(time.RFC3339))
 	delivered, how := check(t, p, hook.URL())
 	require.True(t, delivered, how.Error)
 	require.NotContains(t, p.stderr.String(), "level=WARN")

@@ -45,9 +45,22 @@ func Now() time.Time { return time.Date(2026, 11, 23, 1, 2, 3, 0, time.UTC) }
 // packages are not installed, but fails in CI.
 func Run(tb testing.TB, baseURL string) map[string]json.RawMessage {
 	tb.Helper()
+	return play(tb, baseURL)
+}
+
+// RunOnly plays some of the scenes that are about the model llama3, with another one.
+func RunOnly(tb testing.TB, baseURL, model string, scenes ...string) map[string]json.RawMessage {
+	tb.Helper()
+	saw := play(tb, baseURL, append([]string{model}, scenes...)...)
+	require.Len(tb, saw, len(scenes), "there are no such scenes")
+	return saw
+}
+
+func play(tb testing.TB, baseURL string, args ...string) map[string]json.RawMessage {
+	tb.Helper()
 	dir := filepath.Join(root(tb), "internal", "clients", "testdata", "npm")
 	need.Node(tb, dir, "to see what the clients of Ollama and OpenAI see")
-	cmd := exec.CommandContext(tb.Context(), "node", "scenes.mjs", baseURL)
+	cmd := exec.CommandContext(tb.Context(), "node", append([]string{"scenes.mjs", baseURL}, args...)...)
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
 	out, err := cmd.Output()
 	require.NoError(tb, err)

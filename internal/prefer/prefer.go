@@ -4,6 +4,7 @@ package prefer
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -25,6 +26,18 @@ func NoWait(h http.Header) bool {
 func Async(h http.Header) bool {
 	value, ok := preference(h, "respond-async")
 	return ok && value == ""
+}
+
+// Priority is the priority that a caller prefers to have in the queue, from -100 to 100
+// as jobs have it; ok is false if it does not say. It is no preference that RFC 7240
+// has.
+func Priority(h http.Header) (n int, ok bool) {
+	value, _ := preference(h, "priority")
+	n, err := strconv.Atoi(value)
+	if err != nil || n < -100 || n > 100 {
+		return 0, false
+	}
+	return n, true
 }
 
 // preference is the value of a preference, of several the first.

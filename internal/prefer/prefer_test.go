@@ -58,6 +58,20 @@ func TestNoWait(t *testing.T) {
 	}
 }
 
+func TestPriority(t *testing.T) {
+	for line, want := range map[string]int{
+		"priority=5": 5, "Priority=-100": -100, `wait=3, priority="100"`: 100, "priority=0": 0, "priority=+7": 7,
+	} {
+		n, ok := prefer.Priority(http.Header{"Prefer": {line}})
+		require.True(t, ok, line)
+		require.Equal(t, want, n, line)
+	}
+	for _, line := range []string{"", "priority", "priority=", "priority=high", "priority=1.5", "priority=101", "priority=-101", "wait=3; priority=5", "u=5"} {
+		_, ok := prefer.Priority(http.Header{"Prefer": {line}})
+		require.False(t, ok, line)
+	}
+}
+
 func TestAsync(t *testing.T) {
 	for line, want := range map[string]bool{
 		"respond-async": true, "wait=3, Respond-Async": true, "respond-async; x=1": true,

@@ -175,13 +175,16 @@ func (t *txn) summarise(prefix []byte, l *store.Lane) {
 			l.Kind = r.Kind
 		}
 	}
-	for bytes.HasPrefix(k, prefix) {
+	for first := true; bytes.HasPrefix(k, prefix); first = false {
 		same := k[:len(prefix)+4] // lane and priority
 		n := 0
 		for ; n < sinceDepth && bytes.HasPrefix(k, same); n++ {
 			since, _ := readyOf(v)
 			l.Since = earliest(l.Since, since)
 			k, v = c.Next()
+		}
+		if first {
+			l.Top = l.Since
 		}
 		if n == sinceDepth {
 			k, v = c.Seek(after(same))

@@ -75,11 +75,13 @@ func lanesPriority(f *fixture) {
 func lanesSince(f *fixture) {
 	ago := func(minutes int) time.Time { return now().Add(-time.Duration(minutes) * time.Minute) }
 	since := func() time.Time { return f.lanes()["lane"].Since }
+	top := func() time.Time { return f.lanes()["lane"].Top }
 
 	first, behind := ranked("lane", 5), ranked("lane", 5)
 	first.Created, first.RunAt = ago(90), ago(10)
 	first = f.add(first)
 	f.Equal(first.RunAt, since(), "due at RunAt")
+	f.Equal(first.RunAt, top())
 	behind.Created, behind.RunAt = ago(80), ago(50)
 	behind = f.add(behind)
 	f.Equal(behind.RunAt, since(), "whichever has waited longest")
@@ -88,11 +90,13 @@ func lanesSince(f *fixture) {
 	low.Created = ago(60)
 	low = f.add(low)
 	f.Equal(low.Created, since(), "due when it was made, having no RunAt")
+	f.Equal(behind.RunAt, top(), "of those with the highest priority")
 
 	high := ranked("lane", 9)
 	high.Created, high.RunAt = ago(70), ago(65)
 	high = f.add(high)
 	f.Equal(high.RunAt, since())
+	f.Equal(high.RunAt, top())
 
 	f.Equal(ids(high, first), recordIDs(f.claim("lane", 2)))
 	f.Equal(low.Created, since())
@@ -164,7 +168,7 @@ func lanesDelayed(f *fixture) {
 	h = f.apply(c)
 	f.eventually(func() bool { return len(f.lanes()) > 0 }, "delayed record to be ready")
 	lane := f.lanes()["lane"]
-	f.Equal(store.Lane{Name: "lane", Ready: 1, Priority: 4, Since: h.RunAt}, lane)
+	f.Equal(store.Lane{Name: "lane", Ready: 1, Priority: 4, Since: h.RunAt, Top: h.RunAt}, lane)
 	f.Equal("0 ahead", f.position(h.ID))
 
 	c = change(h, store.Queued, 0)

@@ -185,6 +185,9 @@ func summary(ready []*record) store.Lane {
 		if lane.Since.IsZero() || due.Before(lane.Since) {
 			lane.Since = due
 		}
+		if r.Priority == lane.Priority {
+			lane.Top = lane.Since // which are the first
+		}
 	}
 	return lane
 }

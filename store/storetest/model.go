@@ -211,6 +211,9 @@ func (m *model) lanes() map[string]store.Lane {
 			if lane.Since.IsZero() || due.Before(lane.Since) {
 				lane.Since = due
 			}
+			if r.Priority == lane.Priority {
+				lane.Top = lane.Since // which are the first
+			}
 		}
 		lanes[r.Lane] = lane
 	}

@@ -22,9 +22,13 @@ type config struct {
 	dataGiven         bool // data is not just the default
 	dev               bool
 	ollama            []string
+	openai            []string
 	slots             int
 	perSlot           int
 	maxWait           time.Duration
+	maxCallers        int
+	maxCallerWait     time.Duration // 0 for as long as they do
+	maxCallerBodies   int           // MiB
 	models            map[string]foreman.Limits
 	commands          map[string]program
 	webhookSecret     string
@@ -86,11 +90,16 @@ func load(args, environ []string) (*config, error) {
 		}
 		layers = slices.Insert(layers, 0, file)
 	}
+	ollamaGiven := lookUp(environ, "OLLAMA_HOST") != ""
 	for _, l := range layers {
 		if err := l.apply(settings); err != nil {
 			return nil, err
 		}
 		c.dataGiven = c.dataGiven || l.values.Exists("data")
+		ollamaGiven = ollamaGiven || l.values.Exists("ollama")
+	}
+	if len(c.openai) > 0 && !ollamaGiven {
+		c.ollama = nil // those are the servers that there are
 	}
 	return c, c.check()
 }

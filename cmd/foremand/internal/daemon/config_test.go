@@ -30,7 +30,8 @@ func TestLoadDefaults(t *testing.T) {
 	require.Equal(t, &config{
 		addr: "127.0.0.1:8470", data: "foreman-data", ollama: []string{"127.0.0.1:11434"},
 		models: map[string]foreman.Limits{}, commands: map[string]program{},
-		slots: 1, perSlot: 1, maxWait: 2 * time.Minute, jobTTL: 168 * time.Hour, artifactTTL: 72 * time.Hour, logFormat: "text",
+		slots: 1, perSlot: 1, maxWait: 2 * time.Minute, maxCallers: 512, maxCallerBodies: 256,
+		jobTTL: 168 * time.Hour, artifactTTL: 72 * time.Hour, logFormat: "text",
 		webhookSchedule: webhook.DefaultSchedule(), webhookTimeout: 15 * time.Second, webhookCatchUp: "all",
 	}, c)
 }
@@ -38,6 +39,7 @@ func TestLoadDefaults(t *testing.T) {
 func TestLoadEverywhere(t *testing.T) {
 	want := &config{
 		addr: "localhost:1", data: "d", dataGiven: true, dev: true, ollama: []string{"http://gpu:80/x", "other"},
+		openai: []string{"http://vllm:8000/v1", "lmstudio:1234"}, maxCallers: 9, maxCallerWait: time.Minute, maxCallerBodies: 32,
 		models: map[string]foreman.Limits{}, commands: map[string]program{},
 		slots: 2, perSlot: 3, maxWait: 90 * time.Second, webhookSecret: "012345",
 		webhookOldSecrets: []webhook.OldSecret{
@@ -58,6 +60,7 @@ func TestLoadEverywhere(t *testing.T) {
 	}
 	flags := []string{
 		"-addr", "localhost:1", "-data", "d", "-dev", "-ollama", "http://gpu:80/x, other", "-slots", "2", "-per-slot=3", "-max-wait", "90s", "-allow-changes",
+		"-openai", "http://vllm:8000/v1, lmstudio:1234", "-max-callers", "9", "-max-caller-wait", "1m", "-max-caller-bodies", "32",
 		"-webhook-secret", "012345", "-webhook-allow", "10.0.0.0/8, ::1/128",
 		"-webhook-allow-hosts", "hooks.internal, *.corp.example", "-webhook-ports", "443, 8443", "-webhook-nat64", "64:ff9b:1::/96", "-tokens-file", "t",
 		"-webhook-old-secrets", "098765 until 2026-12-01T00:00:00Z, an older one", "-webhook-proxy", "http://us:p%40ss@proxy.internal:3128",
@@ -67,6 +70,7 @@ func TestLoadEverywhere(t *testing.T) {
 	}
 	variables := []string{
 		"FOREMAN_ADDR=localhost:1", "FOREMAN_DATA=d", "FOREMAN_DEV=true", "FOREMAN_OLLAMA=http://gpu:80/x,other", "FOREMAN_SLOTS=2", "FOREMAN_PER_SLOT=3", "FOREMAN_MAX_WAIT=90s", "FOREMAN_ALLOW_CHANGES=true",
+		"FOREMAN_OPENAI=http://vllm:8000/v1,lmstudio:1234", "FOREMAN_MAX_CALLERS=9", "FOREMAN_MAX_CALLER_WAIT=1m", "FOREMAN_MAX_CALLER_BODIES=32",
 		"FOREMAN_WEBHOOK_SECRET=012345", "FOREMAN_WEBHOOK_ALLOW=10.0.0.0/8,::1/128",
 		"FOREMAN_WEBHOOK_ALLOW_HOSTS=hooks.internal,*.corp.example", "FOREMAN_WEBHOOK_PORTS=443,8443", "FOREMAN_WEBHOOK_NAT64=64:ff9b:1::/96",
 		"FOREMAN_WEBHOOK_OLD_SECRETS=098765 until 2026-12-01T00:00:00Z\nan older one\n", "FOREMAN_WEBHOOK_PROXY=http://us:p%40ss@proxy.internal:3128",
@@ -79,8 +83,12 @@ addr: localhost:1
 data: d
 dev: true
 ollama: [http://gpu:80/x, other]
+openai: [http://vllm:8000/v1, "lmstudio:1234"]
 slots: 2
 per-slot: 3
+max-callers: 9
+max-caller-wait: 1m
+max-caller-bodies: 32
 max-wait: 90s
 allow-changes: true
 webhook-secret: "012345"
@@ -221,6 +229,10 @@ func TestLoadErrors(t *testing.T) {
 		{name: "public-url", args: []string{"-public-url", "jobs.example.com"}, want: "-public-url: must be an http or https URL"},
 		{name: "public-url with a password", args: []string{"-public-url", "https://a:hush-hush@b"}, want: "-public-url: must be"},
 		{name: "ollama", args: []string{"-ollama", "ftp://gpu"}, want: "-ollama: "},
+		{name: "openai", args: []string{"-openai", "http://gpu:8000,http://u:hush@gpu"}, want: "-openai: ollama: the URL of the model server must not have a user name"},
+		{name: "max-callers", args: []string{"-max-callers", "0"}, want: "-max-callers: must be a whole number from 1 to"},
+		{name: "max-caller-wait", args: []string{"-max-caller-wait", "-1s"}, want: `-max-caller-wait: must be a duration such as 30s, or 0 for no limit, and is "-1s"`},
+		{name: "max-caller-bodies", args: []string{"-max-caller-bodies", "64MiB"}, want: "-max-caller-bodies: must be a whole number"},
 		{name: "OLLAMA_HOST", environ: []string{"OLLAMA_HOST=ftp://hush-hush"}, want: "OLLAMA_HOST: "},
 		{name: "webhook-secret", args: []string{"-webhook-secret", "whsec_hush-hush"}, want: "-webhook-secret: "},
 		{name: "webhook-old-secrets", args: []string{"-webhook-old-secrets", "a,whsec_hush-hush"}, want: "-webhook-old-secrets: webhook: old secret 2 starts with whsec_"},
@@ -371,17 +383,6 @@ commands:
 	require.Equal(t, time.Minute, p.options.Timeout)
 	require.Equal(t, 2, p.perSlot)
 	require.Equal(t, 2, c.slots)
-	pools, err := c.pools([]foreman.Backend{foreman.BackendFunc(nil), foreman.BackendFunc(nil)})
-	require.NoError(t, err)
-	require.Len(t, pools, 3)
-	for i, want := range []struct {
-		name             string
-		convert, another bool
-	}{{"command convert", true, false}, {"ollama 1", false, true}, {"ollama 2", false, true}} {
-		require.Equal(t, want.name, pools[i].Name)
-		require.Equal(t, want.convert, pools[i].Serves("convert"))
-		require.Equal(t, want.another, pools[i].Serves("llama3"))
-	}
 
 	for text, want := range map[string]string{
 		"models: 3":                        "models: must have an entry for each model",

@@ -94,6 +94,19 @@ func toOllama(to *[]string) func(string) error {
 	}
 }
 
+// toOpenAI accepts the URLs of servers of OpenAI's API.
+func toOpenAI(to *[]string) func(string) error {
+	return func(v string) error {
+		*to = parts(v)
+		for _, url := range *to {
+			if _, err := ollama.New(&ollama.Options{URL: url, API: ollama.OpenAIAPI}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
 func toWait(to *time.Duration) func(string) error {
 	return func(v string) error {
 		d, err := time.ParseDuration(v)
@@ -101,6 +114,16 @@ func toWait(to *time.Duration) func(string) error {
 			return fmt.Errorf("must be a duration from 1ms to 24h such as 2m, and is %q", v)
 		}
 		*to = d
+		return nil
+	}
+}
+
+// toLimit takes 0 for no limit.
+func toLimit(to *time.Duration) func(string) error {
+	return func(v string) (err error) {
+		if *to, err = time.ParseDuration(v); err != nil || *to < 0 {
+			return fmt.Errorf("must be a duration such as 30s, or 0 for no limit, and is %q", v)
+		}
 		return nil
 	}
 }

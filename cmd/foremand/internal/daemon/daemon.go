@@ -114,21 +114,13 @@ func run(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
 		c.webhookGuard.Own = append(c.webhookGuard.Own, addrPort(ln.Addr())) // no webhook may submit jobs here
 	}
 	hooks.Secret, hooks.Guard = c.webhookSecret, c.webhookGuard
-	var servers []foreman.Backend
-	for _, url := range c.ollama {
-		server, err := ollama.New(&ollama.Options{URL: url, Transport: dev.transport(), Logger: log})
-		if err != nil {
-			return err
-		}
-		servers = append(servers, dev.backend(server))
-	}
-	pools, err := c.pools(servers)
+	pools, err := c.pools(log)
 	if err != nil {
 		return err
 	}
 	f, err := foreman.New(pools, &foreman.Options{
 		Dir: c.data, Logger: log,
-		Slots: c.slots, PerSlot: c.perSlot, MaxWait: c.maxWait, Models: c.models,
+		Slots: c.slots, PerSlot: c.perSlot, MaxWait: c.maxWait, MaxWaiting: c.maxCallers, Models: c.models,
 		JobTTL: c.jobTTL, ArtifactTTL: c.artifactTTL,
 		Webhook: hooks,
 		BaseURL: c.publicURL, TrustForwarded: c.trustForwarded,
@@ -140,7 +132,10 @@ func run(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
 	fmt.Fprintf(stdout, "listening on http://%s\n", ln.Addr())
 	log.Info("foremand listens", "addr", ln.Addr().String(), "data", c.data, "version", version())
 	dev.introduce(c, ln.Addr())
-	return serve(ctx, ln, routes(f, callers, dev, &ollama.HandlerOptions{AllowChanges: c.allowChanges}), f, log)
+	gateway := ollama.Handler(f, &ollama.HandlerOptions{
+		MaxWait: c.maxCallerWait, MaxBodies: int64(c.maxCallerBodies) << 20, AllowChanges: c.allowChanges,
+	})
+	return serve(ctx, ln, routes(f, gateway, callers, dev), f, log)
 }
 
 // addrPort is where a TCP listener listens.

@@ -1,25 +1,19 @@
 package daemon
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
-
-	"github.com/foreman-go/foreman"
-	"github.com/foreman-go/foreman/cmd/foremand/internal/echo"
-	"github.com/foreman-go/foreman/ollama"
 )
 
 // hookPath is where the webhook receiver of -dev is.
 const hookPath = "/dev/webhooks"
 
-// trial is what -dev adds: the echo model and a webhook receiver. A nil trial adds
-// nothing.
+// trial is what -dev adds beside the echo model: a webhook receiver, and what to try. A
+// nil trial adds nothing.
 type trial struct {
 	stdout   io.Writer
 	receiver *receiver
@@ -72,41 +66,4 @@ Wait for one, or ask as Ollama is asked:
   curl -i %[2]s/api/chat%[3]s -d '{"model":"echo",%[4]s}'
 
 `, c.data, host, token, messages, addr, hookPath)
-}
-
-// backend is the backend for jobs.
-func (d *trial) backend(server *ollama.Backend) foreman.Backend {
-	if d == nil {
-		return server
-	}
-	return trialBackend{server: server, echo: echo.Backend{Next: server}}
-}
-
-// trialBackend runs the jobs of the echo model and those of a server. It is no
-// [foreman.Checker], since the one model is there when the other is not: without it a
-// job whose model cannot be reached waits by itself.
-type trialBackend struct {
-	server *ollama.Backend
-	echo   echo.Backend
-}
-
-// Server is what callers are passed on to: its transport knows the echo model too.
-func (b trialBackend) Server() *ollama.Backend { return b.server }
-
-func (b trialBackend) Run(ctx context.Context, t *foreman.Task) error {
-	if echo.Is(t.Spec.Model) {
-		return b.echo.Run(ctx, t)
-	}
-	return b.server.Run(ctx, t)
-}
-
-// transport sends what is for the echo model there, and the rest to a server.
-func (d *trial) transport() http.RoundTripper {
-	if d == nil {
-		return nil
-	}
-	server := http.DefaultTransport.(*http.Transport).Clone()
-	server.Proxy = nil
-	server.DisableCompression = true
-	return echo.Beside(server)
 }

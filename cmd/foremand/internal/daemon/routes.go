@@ -4,16 +4,14 @@ import (
 	"net/http"
 
 	"github.com/foreman-go/foreman"
-	"github.com/foreman-go/foreman/ollama"
 )
 
 // routes is everything that is served. Without tokens anybody on this machine may use
 // it, and no web page; with tokens, who shows one.
-func routes(f *foreman.Foreman, callers tokens, dev *trial, o *ollama.HandlerOptions) http.Handler {
+func routes(f *foreman.Foreman, gateway http.Handler, callers tokens, dev *trial) http.Handler {
 	jobs := f.Handler()
 	guarded := http.NewServeMux()
 	guarded.Handle("/", jobs) // and a problem document for what is nowhere
-	gateway := ollama.Handler(f, o)
 	guarded.Handle("/api/", gateway)
 	guarded.Handle("/v1/", gateway)
 	guarded.Handle("GET /{$}", gateway) // where clients of Ollama look whether it is there

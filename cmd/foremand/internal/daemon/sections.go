@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/foreman-go/foreman"
 	"github.com/foreman-go/foreman/command"
 )
 
@@ -173,32 +172,4 @@ func duration(to *time.Duration) func(any) error {
 		*to = d
 		return nil
 	}
-}
-
-// pools are the backends: a program for each command, and the model servers for whatever
-// else is asked for.
-func (c *config) pools(servers []foreman.Backend) (foreman.Pools, error) {
-	var pools foreman.Pools
-	for _, model := range slices.Sorted(maps.Keys(c.commands)) {
-		p := c.commands[model]
-		b, err := command.New(&p.options)
-		if err != nil {
-			return nil, &settingError{fmt.Errorf("commands: %s: %w", model, err)}
-		}
-		pools = append(pools, foreman.Pool{
-			Name: "command " + model, Backend: b, Slots: p.slots, PerSlot: p.perSlot,
-			Serves: func(m string) bool { return m == model },
-		})
-	}
-	for i, b := range servers {
-		name := "ollama"
-		if len(servers) > 1 {
-			name = fmt.Sprintf("ollama %d", i+1)
-		}
-		pools = append(pools, foreman.Pool{Name: name, Backend: b, Serves: func(m string) bool {
-			_, is := c.commands[m]
-			return !is
-		}})
-	}
-	return pools, nil
 }

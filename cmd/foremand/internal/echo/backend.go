@@ -4,16 +4,30 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
+	"strings"
 
 	"github.com/foreman-go/foreman"
+	"github.com/foreman-go/foreman/ollama"
 )
 
-// Backend runs the jobs of the echo model: what another backend does over a
-// [Transport], and what the options fail_attempts and artifact_bytes ask for.
-type Backend struct {
-	// Next asks the model, by way of a [Transport]. It is required.
-	Next foreman.Backend
+// Backend is the echo model: for jobs what a server does over a [Transport], and what
+// the options fail_attempts and artifact_bytes ask for; for callers the server.
+type Backend struct{ server *ollama.Backend }
+
+// New makes the echo model.
+func New(log *slog.Logger) (Backend, error) {
+	server, err := ollama.New(&ollama.Options{Transport: Transport{}, Logger: log})
+	return Backend{server}, err
 }
+
+var _ ollama.Upstream = Backend{}
+
+// Is reports whether a name asks for the echo model.
+func Is(model string) bool { return strings.TrimSuffix(model, ":latest") == Model }
+
+// Server is what callers are passed on to.
+func (b Backend) Server() *ollama.Backend { return b.server }
 
 // Run runs one attempt. It returns [foreman.Permanent] for options that cannot be.
 func (b Backend) Run(ctx context.Context, t *foreman.Task) error {
@@ -24,7 +38,7 @@ func (b Backend) Run(ctx context.Context, t *foreman.Task) error {
 	if t.Attempt <= o.failAttempts {
 		return fmt.Errorf("%s: attempt %d fails, as options.fail_attempts asks of the first %d", Model, t.Attempt, o.failAttempts)
 	}
-	if err := b.Next.Run(ctx, t); err != nil {
+	if err := b.server.Run(ctx, t); err != nil {
 		return err
 	}
 	if o.artifactBytes < 0 {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/foreman-go/foreman"
 	"github.com/foreman-go/foreman/cmd/foremand/internal/echo"
-	"github.com/foreman-go/foreman/ollama"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -22,9 +21,9 @@ var quiet = slog.New(slog.DiscardHandler)
 // and returns what it ended as and how to read its artifacts.
 func run(t *testing.T, input string) (*foreman.Job, func(name string) []byte) {
 	t.Helper()
-	server, err := ollama.New(&ollama.Options{Transport: echo.Transport{}, Logger: quiet})
+	b, err := echo.New(quiet)
 	require.NoError(t, err)
-	f, err := foreman.New(echo.Backend{Next: server}, &foreman.Options{
+	f, err := foreman.New(b, &foreman.Options{
 		Dir: t.TempDir(), Logger: quiet, RetryDelay: time.Millisecond,
 	})
 	require.NoError(t, err)

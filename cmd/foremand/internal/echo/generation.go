@@ -3,7 +3,6 @@ package echo
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"io"
 	"time"
 )
@@ -12,7 +11,7 @@ import (
 type generation struct {
 	ctx   context.Context // ends with Close
 	close context.CancelFunc
-	chat  bool // in the form of /api/chat, not of /api/generate
+	form  form
 	whole bool // all in one, not streamed
 	begun time.Time
 	delay time.Duration
@@ -75,35 +74,15 @@ func (g *generation) pause() error {
 	}
 }
 
-// part is one line of an answer.
-type part struct {
-	Model     string    `json:"model"`
-	CreatedAt time.Time `json:"created_at"`
-	Message   *message  `json:"message,omitempty"`  // of /api/chat
-	Response  *string   `json:"response,omitempty"` // of /api/generate
-	Done      bool      `json:"done"`
-
-	// For the last line.
-	DoneReason      string        `json:"done_reason,omitempty"`
-	TotalDuration   time.Duration `json:"total_duration,omitempty"`
-	PromptEvalCount int           `json:"prompt_eval_count,omitempty"`
-	EvalCount       int           `json:"eval_count,omitempty"`
-	EvalDuration    time.Duration `json:"eval_duration,omitempty"`
+func (g *generation) write(text string, done bool) error {
+	b, err := g.form.part(g, text, done)
+	g.pending.Write(b)
+	return err
 }
 
-func (g *generation) write(text string, done bool) error {
-	now := time.Now()
-	p := part{Model: name, CreatedAt: now.UTC(), Done: done}
-	if g.chat {
-		p.Message = &message{Role: "assistant", Content: text}
-	} else {
-		p.Response = &text
-	}
-	if done {
-		p.DoneReason = "stop"
-		p.TotalDuration = now.Sub(g.begun)
-		p.EvalDuration = p.TotalDuration
-		p.PromptEvalCount, p.EvalCount = g.tokens, g.tokens
-	}
-	return json.NewEncoder(&g.pending).Encode(p)
+// form is how an answer is written.
+type form interface {
+	// part is the next piece of an answer, with what it says: one token, nothing in the
+	// last piece of a stream, and everything if the answer comes as a whole.
+	part(g *generation, text string, done bool) ([]byte, error)
 }

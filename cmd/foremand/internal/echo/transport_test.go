@@ -93,8 +93,35 @@ func TestWhole(t *testing.T) {
 	require.Equal(t, 2, got[0].EvalCount)
 }
 
+func TestCompletions(t *testing.T) {
+	ask := func(more string) (contentType, body string) {
+		resp := send(t.Context(), t, echo.Transport{}, http.MethodPost, "/v1/chat/completions",
+			`{"model":"echo","messages":[{"role":"user","content":[{"type":"text","text":"hello "},{"type":"image_url","image_url":{}},{"type":"text","text":"there"}]}]`+more+`}`)
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+		b, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return resp.Header.Get("Content-Type"), string(b)
+	}
+	kind, body := ask("")
+	require.Equal(t, "application/json; charset=utf-8", kind)
+	require.Contains(t, body, `"message":{"role":"assistant","content":"hello there"},"finish_reason":"stop"`)
+	require.Contains(t, body, `"total_tokens":4`)
+
+	kind, body = ask(`,"stream":true`)
+	require.Equal(t, "text/event-stream", kind)
+	events := strings.Split(body, "\n\n")
+	require.Len(t, events, 5)
+	for i, want := range []string{`"delta":{"role":"assistant","content":"hello"}`, `"content":" there"`, `"finish_reason":"stop"`, "data: [DONE]", ""} {
+		require.Contains(t, events[i], want)
+	}
+	require.NotContains(t, body, `"usage"`)
+
+	_, body = ask(`,"stream":true,"stream_options":{"include_usage":true}`)
+	require.Contains(t, body, `"choices":[],"usage":{"prompt_tokens":2,"completion_tokens":2,"total_tokens":4}`)
+}
+
 func TestReads(t *testing.T) {
-	for path, want := range map[string]string{"/api/version": `"version"`, "/": "echo model is running", "/api/tags": `"name":"echo"`} {
+	for path, want := range map[string]string{"/api/version": `"version"`, "/": "echo model is running", "/api/tags": `"name":"echo"`, "/api/ps": `"models":[]`, "/v1/models": `"id":"echo"`, "/v1/models/echo:latest": `"id":"echo"`} {
 		resp := send(t.Context(), t, echo.Transport{}, http.MethodGet, path, "")
 		require.Equal(t, http.StatusOK, resp.StatusCode)
 		body, err := io.ReadAll(resp.Body)
@@ -115,6 +142,10 @@ func TestRefusals(t *testing.T) {
 		{"another model", http.MethodPost, "/api/chat", `{"model":"llama3",` + messages + `}`, http.StatusNotFound, "model 'llama3' not found"},
 		{"no model", http.MethodPost, "/api/chat", `{}`, http.StatusNotFound, "model '' not found"},
 		{"no user", http.MethodPost, "/api/chat", `{"model":"echo","messages":[{"role":"system","content":"x"}]}`, http.StatusBadRequest, "no message of the role user"},
+		{"no text", http.MethodPost, "/v1/chat/completions", `{"model":"echo","messages":[{"role":"user","content":7}]}`, http.StatusBadRequest, `"type":"invalid_request_error"`},
+		{"another model, /v1", http.MethodPost, "/v1/chat/completions", `{"model":"llama3",` + messages + `}`, http.StatusNotFound, `"message":"model 'llama3' not found"`},
+		{"another model, shown", http.MethodPost, "/api/show", `{"model":"llama3"}`, http.StatusNotFound, `{"error":"model 'llama3' not found"}`},
+		{"nothing, shown", http.MethodPost, "/api/show", ``, http.StatusBadRequest, "echo: "},
 		{"no object", http.MethodPost, "/api/generate", `"echo"`, http.StatusBadRequest, "must be an object"},
 		{"prompt of another type", http.MethodPost, "/api/generate", `{"model":"echo","prompt":1}`, http.StatusBadRequest, "prompt"},
 		{"delay", http.MethodPost, "/api/chat", `{"model":"echo",` + messages + `,"options":{"delay":"soon"}}`, http.StatusBadRequest, "options.delay must be a duration"},

@@ -1,9 +1,11 @@
-// Plays a fixed list of scenes with the clients of Ollama and OpenAI against the server
-// at the URL that is given, and prints a line for each: what the client saw.
+// Plays scenes with the clients of Ollama and OpenAI against the server at the URL that
+// is given, and prints a line for each: what the client saw. The model that does nothing
+// special is llama3, or the one that is named next; if scenes are named after that, no
+// others are played.
 import { Ollama } from 'ollama'
 import OpenAI from 'openai'
 
-const [base] = process.argv.slice(2)
+const [base, model = 'llama3', ...only] = process.argv.slice(2)
 const ollama = new Ollama({ host: base })
 const openai = new OpenAI({ baseURL: base + '/v1', apiKey: 'none', maxRetries: 0 })
 
@@ -56,25 +58,25 @@ async function brokenOff(stream) {
 const scenes = {
   'ollama: version': () => ollama.version(),
   'ollama: list': () => ollama.list(),
-  'ollama: show': () => ollama.show({ model: 'llama3' }),
-  'ollama: chat': () => ollama.chat({ model: 'llama3', messages }),
-  'ollama: chat, streamed': () => parts(ollama.chat({ model: 'llama3', messages, stream: true })),
+  'ollama: show': () => ollama.show({ model }),
+  'ollama: chat': () => ollama.chat({ model, messages }),
+  'ollama: chat, streamed': () => parts(ollama.chat({ model, messages, stream: true })),
   'ollama: chat, thinking and tools': () => parts(ollama.chat({ model: 'talks', messages, stream: true })),
-  'ollama: generate': () => ollama.generate({ model: 'llama3', prompt }),
-  'ollama: generate, streamed': () => parts(ollama.generate({ model: 'llama3', prompt, stream: true })),
-  'ollama: generate, cut by num_predict': () => ollama.generate({ model: 'llama3', prompt, options: { num_predict: 2 } }),
-  'ollama: embed': () => ollama.embed({ model: 'llama3', input: ['one', 'two three'] }),
-  'ollama: embeddings': () => ollama.embeddings({ model: 'llama3', prompt: 'one' }),
-  'ollama: load': () => ollama.generate({ model: 'llama3', prompt: '', keep_alive: '1h' }),
+  'ollama: generate': () => ollama.generate({ model, prompt }),
+  'ollama: generate, streamed': () => parts(ollama.generate({ model, prompt, stream: true })),
+  'ollama: generate, cut by num_predict': () => ollama.generate({ model, prompt, options: { num_predict: 2 } }),
+  'ollama: embed': () => ollama.embed({ model, input: ['one', 'two three'] }),
+  'ollama: embeddings': () => ollama.embeddings({ model, prompt: 'one' }),
+  'ollama: load': () => ollama.generate({ model, prompt: '', keep_alive: '1h' }),
   'ollama: ps': () => ollama.ps(),
-  'ollama: unload': () => ollama.chat({ model: 'llama3', messages: [], keep_alive: 0 }),
+  'ollama: unload': () => ollama.chat({ model, messages: [], keep_alive: 0 }),
   'ollama: unknown model, chat': () => ollama.chat({ model: 'none', messages }),
   'ollama: unknown model, streamed': () => parts(ollama.chat({ model: 'none', messages, stream: true })),
   'ollama: unknown model, generate': () => ollama.generate({ model: 'none', prompt }),
   'ollama: unknown model, embed': () => ollama.embed({ model: 'none', input: 'one' }),
   'ollama: no model': () => ollama.chat({ model: '', messages }),
-  'ollama: bad option': () => ollama.chat({ model: 'llama3', messages, options: { num_ctx: 'many' } }),
-  'ollama: bad format': () => ollama.generate({ model: 'llama3', prompt, format: 'xml' }),
+  'ollama: bad option': () => ollama.chat({ model, messages, options: { num_ctx: 'many' } }),
+  'ollama: bad format': () => ollama.generate({ model, prompt, format: 'xml' }),
   'ollama: busy': () => ollama.chat({ model: 'busy', messages }),
   'ollama: aborted': async () => aborted(await ollama.chat({ model: 'slow', messages, stream: true }), (s) => s.abort()),
   'ollama: repeats itself': () => parts(ollama.chat({ model: 'repeats', messages, stream: true })),
@@ -83,28 +85,28 @@ const scenes = {
   'ollama: is cut off': () => brokenOff(ollama.chat({ model: 'cut', messages, stream: true })),
 
   'openai: models': async () => (await openai.models.list()).data.map((m) => [m.id, m.owned_by]),
-  'openai: model': async () => (await openai.models.retrieve('llama3')).id,
+  'openai: model': async () => (await openai.models.retrieve(model)).id,
   'openai: unknown model, retrieved': () => openai.models.retrieve('none'),
-  'openai: chat': () => openai.chat.completions.create({ model: 'llama3', messages }),
-  'openai: chat, streamed': () => parts(openai.chat.completions.create({ model: 'llama3', messages, stream: true })),
+  'openai: chat': () => openai.chat.completions.create({ model, messages }),
+  'openai: chat, streamed': () => parts(openai.chat.completions.create({ model, messages, stream: true })),
   'openai: chat, streamed with usage': () =>
-    parts(openai.chat.completions.create({ model: 'llama3', messages, stream: true, stream_options: { include_usage: true } })),
+    parts(openai.chat.completions.create({ model, messages, stream: true, stream_options: { include_usage: true } })),
   'openai: chat, thinking and tools': () => parts(openai.chat.completions.create({ model: 'talks', messages, stream: true })),
-  'openai: chat, cut by max_tokens': () => openai.chat.completions.create({ model: 'llama3', messages, max_tokens: 2 }),
-  'openai: completions': () => openai.completions.create({ model: 'llama3', prompt }),
-  'openai: completions, streamed': () => parts(openai.completions.create({ model: 'llama3', prompt, stream: true })),
-  'openai: embeddings': () => openai.embeddings.create({ model: 'llama3', input: ['one', 'two three'] }),
-  'openai: embeddings, as floats': () => openai.embeddings.create({ model: 'llama3', input: 'one', encoding_format: 'float' }),
-  'openai: responses': () => openai.responses.create({ model: 'llama3', input: prompt }),
-  'openai: responses, streamed': () => parts(openai.responses.create({ model: 'llama3', input: prompt, stream: true })),
+  'openai: chat, cut by max_tokens': () => openai.chat.completions.create({ model, messages, max_tokens: 2 }),
+  'openai: completions': () => openai.completions.create({ model, prompt }),
+  'openai: completions, streamed': () => parts(openai.completions.create({ model, prompt, stream: true })),
+  'openai: embeddings': () => openai.embeddings.create({ model, input: ['one', 'two three'] }),
+  'openai: embeddings, as floats': () => openai.embeddings.create({ model, input: 'one', encoding_format: 'float' }),
+  'openai: responses': () => openai.responses.create({ model, input: prompt }),
+  'openai: responses, streamed': () => parts(openai.responses.create({ model, input: prompt, stream: true })),
   'openai: responses, thinking and tools': () => parts(openai.responses.create({ model: 'talks', input: prompt, stream: true })),
   'openai: unknown model, chat': () => openai.chat.completions.create({ model: 'none', messages }),
   'openai: unknown model, streamed': () => parts(openai.chat.completions.create({ model: 'none', messages, stream: true })),
   'openai: unknown model, embeddings': () => openai.embeddings.create({ model: 'none', input: 'one' }),
   'openai: unknown model, responses': () => openai.responses.create({ model: 'none', input: prompt }),
   'openai: no model': () => openai.chat.completions.create({ messages }),
-  'openai: no messages': () => openai.chat.completions.create({ model: 'llama3', messages: [] }),
-  'openai: bad option': () => openai.chat.completions.create({ model: 'llama3', messages, max_tokens: 'many' }),
+  'openai: no messages': () => openai.chat.completions.create({ model, messages: [] }),
+  'openai: bad option': () => openai.chat.completions.create({ model, messages, max_tokens: 'many' }),
   'openai: busy': () => openai.chat.completions.create({ model: 'busy', messages }),
   'openai: aborted': async () =>
     aborted(await openai.chat.completions.create({ model: 'slow', messages, stream: true }), (s) => s.controller.abort()),
@@ -115,6 +117,7 @@ const scenes = {
 }
 
 for (const [scene, play] of Object.entries(scenes)) {
+  if (only.length > 0 && !only.includes(scene)) continue
   let saw
   try {
     saw = plain(await play())
