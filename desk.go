@@ -174,7 +174,7 @@ func (d *desk) move(now time.Time, open []laneView) (out []served) {
 			d.leaveLane(s.lane, now)
 			s.serve(lane, l.places(slices.Index(d.f.pools, s.pool)), now)
 			moved = append(moved, s)
-		} else if s.doubtful && s.empty() && !s.fresh && !s.pool.down.Load() {
+		} else if s.forgot(now) || s.doubtful && s.empty() && !s.fresh && !s.pool.down.Load() {
 			s.fresh = true
 			moved = append(moved, s)
 		}

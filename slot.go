@@ -107,6 +107,13 @@ func (s *slot) overstayed(now time.Time, paused bool) (back []*attempt, due time
 // empty reports whether the slot can go to another lane.
 func (s *slot) empty() bool { return s.busy == 0 && len(s.ahead) == 0 && s.loading == nil }
 
+// forgetful is how long the model of a slot that does nothing is taken to be loaded. The
+// backend may have unloaded it since, and others may have loaded more.
+const forgetful = 10 * time.Second
+
+// forgot reports whether the model of the slot is to be loaded again, or looked for.
+func (s *slot) forgot(now time.Time) bool { return s.empty() && now.Sub(s.used) > forgetful }
+
 // serve brings the slot to a lane.
 func (s *slot) serve(lane string, places int, now time.Time) {
 	s.lane, s.pace, s.places = lane, 0, places
