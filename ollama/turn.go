@@ -44,6 +44,7 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 		s.async(w, r, f, model, body)
 		return
 	}
+	withoutDeadlines(w)
 	s.find(r.Context(), model)
 	servers := s.serving(model)
 	if len(servers) == 0 { // another kind of backend serves it, or nothing does
@@ -139,6 +140,16 @@ func (s *surface) withoutModel(w http.ResponseWriter, r *http.Request, f form) {
 		return
 	}
 	s.passOn(w, r, f, ollama)
+}
+
+// withoutDeadlines lifts the limits that the server has on reading a request, which has
+// been read, and on writing the answer: they would count the wait, and a deadline of
+// reading that passes is taken for a caller that has hung up. Each write of the answer gets a
+// limit of its own.
+func withoutDeadlines(w http.ResponseWriter) {
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Time{}) // a recorder knows no deadlines
+	_ = c.SetWriteDeadline(time.Time{})
 }
 
 // allHang tells why a call would wait in vain: every server that it could be for hangs.
