@@ -18,6 +18,8 @@ var arrows = map[string][]string{
 	"store/bolt":                {"store"},
 	"store/storetest":           {"store"},
 	"artifact":                  {},
+	"artifact/artifacttest":     {"artifact"},
+	"artifact/blobstore":        {"artifact"},
 	"webhook":                   {},
 	"webhook/webhooktest":       {"webhook"},
 	"internal/prefer":           {},
@@ -26,6 +28,7 @@ var arrows = map[string][]string{
 	"internal/need":             {},
 	"internal/ollamatest":       {},
 	"internal/receivers":        {},
+	"internal/s3test":           {"internal/need"},
 	"internal/transcript":       {},
 	"ollama":                    {".", "internal/prefer"},
 	"command":                   {".", "artifact"},
@@ -64,6 +67,16 @@ func TestTheRootStaysLight(t *testing.T) {
 	for _, m := range goList(t, "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".") {
 		if m != "" && m != module {
 			require.Contains(t, rootModules, m)
+		}
+	}
+}
+
+// Which SDKs of object stores a program links is its own choice: it imports the
+// packages of gocloud.dev/blob that it needs (docs/adr/0029).
+func TestBlobstoreLinksNoSDK(t *testing.T) {
+	for _, m := range goList(t, "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "./artifact/blobstore") {
+		for _, sdk := range []string{"github.com/aws/", "github.com/Azure/", "cloud.google.com/"} {
+			require.False(t, strings.HasPrefix(m, sdk), m)
 		}
 	}
 }

@@ -326,7 +326,7 @@ func (d *desk) claim(ctx context.Context, w want) (got int, err error) {
 	}
 	f.runs.add(attempts)
 	for _, a := range attempts {
-		f.hub.changed(a.id)
+		f.news(a.id)
 	}
 	f.outbox.wake(deliveries)
 	d.mu.Lock()

@@ -29,7 +29,7 @@ const (
 	ErrGone             Code = "artifact_removed"       // the artifact's time is over: 410
 	ErrTooLarge         Code = "too_large"              // more bytes than the limit: 413
 	ErrBusy             Code = "busy"                   // too many wait already: 503
-	ErrUnavailable      Code = "unavailable"            // the store cannot be used now: 503
+	ErrUnavailable      Code = "unavailable"            // a store cannot be used now: 503
 	ErrFull             Code = "store_full"             // the store has reached its limit: 507
 	ErrRunning          Code = "already_running"        // Run was called twice
 	ErrForbidden        Code = "forbidden"              // only an admin may: 403
@@ -74,6 +74,8 @@ func fromArtifact(err error) error {
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	case errors.Is(err, artifact.ErrName):
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	case errors.Is(err, artifact.ErrUnavailable):
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return err
 }

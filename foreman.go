@@ -25,6 +25,8 @@ type Foreman struct {
 	runs    runs
 	outbox  outbox
 	reaper  alarm
+	beat    alarm // rings when leases are to be renewed before it is time
+	peers   peers
 	checks  checks
 
 	closeStore func() error
@@ -73,6 +75,8 @@ func New(b Backend, o *Options) (*Foreman, error) {
 	f.runs.init()
 	f.outbox.init(f)
 	f.reaper.init()
+	f.beat.init()
+	f.peers.init(f)
 	f.checks.owners = map[string]bool{}
 	return f, nil
 }
@@ -95,8 +99,15 @@ func (f *Foreman) Close() error {
 	return err
 }
 
-// now is the one place that time comes from, at the resolution that is kept.
-func (f *Foreman) now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+// now is the one place that time comes from, at the resolution that is kept: the store's
+// clock, if it has one of its own.
+func (f *Foreman) now() time.Time {
+	now := time.Now
+	if f.peers.store != nil {
+		now = f.peers.store.Now
+	}
+	return now().UTC().Truncate(time.Microsecond)
+}
 
 func (f *Foreman) terms(s *Spec) terms {
 	return terms{

@@ -39,6 +39,8 @@ func (h *handler) hold(w http.ResponseWriter, r *http.Request, j *Job) (*Job, er
 func (f *Foreman) awaitEnd(ctx context.Context, id ulid.ULID, d time.Duration) (*Job, error) {
 	me := f.hub.watch(id, false)
 	defer f.hub.leave(id, me)
+	looks, stop := f.peers.looks()
+	defer stop()
 	t := time.NewTimer(d)
 	defer t.Stop()
 	for over := false; ; {
@@ -48,6 +50,7 @@ func (f *Foreman) awaitEnd(ctx context.Context, id ulid.ULID, d time.Duration) (
 		}
 		select {
 		case <-me.news:
+		case <-looks:
 		case <-t.C:
 			over = true
 		case <-ctx.Done():

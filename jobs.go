@@ -106,9 +106,10 @@ func (f *Foreman) Artifacts(ctx context.Context, id ulid.ULID) ([]Artifact, erro
 	return e.Artifacts, err
 }
 
-// OpenArtifact opens the data of one output of a job; the caller closes it. Errors:
-// those of Status, [ErrNotFound] if the job has no output of that name, [ErrGone] if
-// its time is over.
+// OpenArtifact opens the data of one output of a job; the caller closes it, and does not
+// let ctx end before. Errors: those of Status, [ErrNotFound] if the job has no output of
+// that name, [ErrGone] if its time is over, [ErrUnavailable] if the artifact store cannot
+// be reached.
 func (f *Foreman) OpenArtifact(ctx context.Context, id ulid.ULID, name string) (io.ReadSeekCloser, Artifact, error) {
 	e, err := f.entry(ctx, id)
 	if err != nil {
@@ -237,7 +238,7 @@ func (f *Foreman) Delete(ctx context.Context, id ulid.ULID) error {
 			return fmt.Errorf("job %s: %w", id, fromStore(err))
 		}
 		f.removeArtifacts(ctx, &e)
-		f.hub.changed(id)
+		f.news(id)
 		return nil
 	}
 }

@@ -15,11 +15,13 @@ type live struct {
 	mu       sync.Mutex
 	window   []byte        // the byte at offset o stands at o % outputWindow
 	end      int64         // how much output there has been
+	first    int64         // what was before has never been here
 	progress *Progress     // the last report
 	reports  uint64        // how many there have been
 	reportAt int64         // how much output there was before the last
 	over     bool          // nothing more is taken
 	news     chan struct{} // closed when there is more; nil while nobody waits for it
+	ring     func()        // called when there is more; nil while nobody elsewhere is shown it
 }
 
 const (
@@ -39,6 +41,28 @@ func (l *live) write(p []byte) (taken, first bool) {
 		return false, false
 	}
 	first = l.end == 0 && l.reports == 0
+	l.add(p)
+	return true, first
+}
+
+// place adds output that stands at an offset, as far as it is not there yet. If what is
+// before it is not there, it never will be.
+func (l *live) place(offset int64, p []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return
+	}
+	if offset > l.end {
+		l.end, l.first = offset, offset
+	}
+	if known := l.end - offset; known < int64(len(p)) {
+		l.add(p[known:])
+	}
+}
+
+// add adds output. mu is held.
+func (l *live) add(p []byte) {
 	if n := int(min(l.end+int64(len(p)), outputWindow)); n > len(l.window) {
 		l.window = append(l.window, make([]byte, n-len(l.window))...)
 	}
@@ -52,7 +76,6 @@ func (l *live) write(p []byte) (taken, first bool) {
 		p, at = p[n:], at+int64(n)
 	}
 	l.tell()
-	return true, first
 }
 
 // report replaces the progress, and reports whether it is the first that the attempt
@@ -76,6 +99,30 @@ func (l *live) tell() {
 		close(l.news)
 		l.news = nil
 	}
+	if l.ring != nil {
+		l.ring()
+	}
+}
+
+// relay has ring called when there is more; nil for nothing.
+func (l *live) relay(ring func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ring = ring
+}
+
+// length is how much output there has been.
+func (l *live) length() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.end
+}
+
+// begun reports whether there has been anything to show.
+func (l *live) begun() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.end > 0 || l.reports > 0
 }
 
 // finish makes what is written from now on count for nothing.
@@ -105,14 +152,15 @@ type place struct {
 	reports uint64
 }
 
-// next returns the event that follows at a place, and moves it on. If there is none it
+// next returns the event that follows at a place, with at most so many bytes of output,
+// and moves it on. If there is none it
 // returns what is closed when there may be one; nil if there never will be.
-func (l *live) next(at *place) (e Event, ok bool, news <-chan struct{}) {
+func (l *live) next(at *place, most int) (e Event, ok bool, news <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e = Event{Sequence: l.sequence, Attempt: l.attempt}
 	at.offset = min(at.offset, l.end)
-	begin := l.end - int64(len(l.window))
+	begin := max(l.end-int64(len(l.window)), l.first)
 	reported := at.reports < l.reports
 	switch {
 	case at.offset < begin:
@@ -123,7 +171,7 @@ func (l *live) next(at *place) (e Event, ok bool, news <-chan struct{}) {
 		at.reports = l.reports
 		e.Type, e.Progress, e.Timestamp = ProgressEvent, l.progress, l.progress.At
 	case at.offset < l.end:
-		n := min(l.end-at.offset, outputPiece)
+		n := min(l.end-at.offset, int64(most))
 		if reported {
 			n = min(n, l.reportAt-at.offset)
 		}

@@ -21,6 +21,7 @@ func (f *Foreman) Pause(ctx context.Context, lanes ...string) error {
 	if err := f.o.Store.Pause(ctx, store.Pause{All: len(lanes) == 0, Lanes: lanes}); err != nil {
 		return fmt.Errorf("pause: %w", fromStore(err))
 	}
+	f.peers.paused()
 	return f.desk.readPaused(ctx)
 }
 
@@ -31,6 +32,7 @@ func (f *Foreman) Resume(ctx context.Context, lanes ...string) error {
 	if err := f.o.Store.Resume(ctx, store.Pause{All: len(lanes) == 0, Lanes: lanes}); err != nil {
 		return fmt.Errorf("resume: %w", fromStore(err))
 	}
+	f.peers.paused()
 	return f.desk.readPaused(ctx)
 }
 

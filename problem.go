@@ -49,7 +49,7 @@ var answers = map[Code]answer{
 	},
 	ErrUnavailable: {
 		status: http.StatusServiceUnavailable, title: "Unavailable",
-		detail: "the job store cannot be used now, or the server is shutting down: try again in a moment", retryAfter: 5,
+		detail: "the store of jobs or that of artifacts cannot be used now, or the server is shutting down: try again in a moment", retryAfter: 5,
 	},
 	ErrBackendDown: {
 		status: http.StatusServiceUnavailable, title: "The backend cannot be reached",

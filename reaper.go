@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -52,10 +53,14 @@ func (f *Foreman) reapOnce(ctx context.Context) (handled int, more bool, err err
 		return 0, false, fmt.Errorf("overdue: %w", err)
 	}
 	var expired []*entry
+	retains := sync.OnceValue(func() bool { return f.peers.hold(ctx, "retention", f.o.Lease) })
 	var failed error // of one record, which must not keep those behind it waiting
 	for _, h := range heads {
 		if a := f.runs.get(h.ID); a != nil && h.State == store.Working && h.Worker == f.runs.worker {
 			continue // of this very process: the heartbeat is late, and will come
+		}
+		if State(h.State).Terminal() && !retains() {
+			continue // another process sees to it
 		}
 		handled++
 		now := f.now()
@@ -152,6 +157,24 @@ func (f *Foreman) prune(ctx context.Context, expired []*entry) error {
 	return nil
 }
 
+// sweepPause is how often what crashes have left is looked for where other processes
+// than this one may have died.
+const sweepPause = time.Hour
+
+// keepSweeping sweeps at the beginning, and now and then if others share the store, until
+// ctx ends.
+func (f *Foreman) keepSweeping(ctx context.Context) {
+	for ctx.Err() == nil {
+		if f.peers.hold(ctx, "sweep", sweepPause-time.Minute) {
+			f.sweep(ctx)
+		}
+		if f.peers.store == nil {
+			return
+		}
+		pause(ctx, sweepPause)
+	}
+}
+
 // sweep removes artifacts that no job knows: a crash came between their being
 // written and their job's end, or between their job's removal and theirs.
 func (f *Foreman) sweep(ctx context.Context) {
@@ -206,13 +229,10 @@ func (f *Foreman) sweep(ctx context.Context) {
 
 // heartbeat renews the leases of this process until ctx ends.
 func (f *Foreman) heartbeat(ctx context.Context) {
-	// Also how a cancel through another process is heard of: in less than a second.
-	t := time.NewTicker(min(f.o.Lease/3, 900*time.Millisecond))
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-		case <-ctx.Done():
+	for ctx.Err() == nil {
+		// Also how a cancel through another process is heard of: in less than a second.
+		f.beat.sleep(ctx, f.now(), f.now().Add(min(f.o.Lease/3, 900*time.Millisecond)))
+		if ctx.Err() != nil {
 			return
 		}
 		const batch = 1000

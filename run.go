@@ -65,6 +65,7 @@ func (f *Foreman) runJobs(ctx context.Context) {
 	}
 	settling.Go(func() { f.settle(ctx, keep, over) })
 	keeping.Go(func() { f.heartbeat(keep) })
+	keeping.Go(func() { f.peers.run(keep) })
 
 	for _, p := range f.pools {
 		claiming.Go(func() { f.watchBackend(ctx, p) })
@@ -75,7 +76,7 @@ func (f *Foreman) runJobs(ctx context.Context) {
 	claiming.Go(func() { f.desk.run(ctx, giveBack) })
 	claiming.Go(func() { f.reap(ctx) })
 	delivering.Go(func() { f.outbox.run(ctx) })
-	claiming.Go(func() { f.sweep(ctx) })
+	claiming.Go(func() { f.keepSweeping(ctx) })
 	for _, s := range f.desk.slots {
 		for range f.mostPerSlot(s.pool) {
 			working.Go(func() { f.work(keep, s, over) })

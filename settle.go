@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/foreman-go/foreman/artifact"
 	"github.com/foreman-go/foreman/store"
 	"github.com/foreman-go/foreman/webhook"
@@ -227,11 +229,24 @@ func (f *Foreman) dropUnused(ctx context.Context, a *attempt, e *entry) {
 	}
 }
 
+// news tells those who watch a job, here and elsewhere, that it has a new event.
+func (f *Foreman) news(id ulid.ULID) {
+	f.hub.changed(id)
+	f.peers.moved(id)
+}
+
+// shows has those who watch a job shown what an attempt of this process shows.
+func (f *Foreman) shows(id ulid.ULID, l *live) {
+	f.hub.shows(id, l)
+	f.peers.shows(id, l)
+}
+
 // changed wakes everybody whom a change concerns, once it is durable.
 func (f *Foreman) changed(h store.Head, deliveries []store.Delivery) {
-	f.hub.changed(h.ID)
+	f.news(h.ID)
 	f.outbox.wake(deliveries)
 	if State(h.State) == Queued {
+		f.peers.ready()
 		if h.RunAt.IsZero() {
 			f.desk.wake()
 		} else {

@@ -49,6 +49,7 @@ func (f *Foreman) submit(ctx context.Context, s Spec) (job *Job, replayed bool, 
 	}
 	e.version = res[0].Head.Version
 	f.desk.wake()
+	f.peers.ready()
 	f.outbox.wake(in[0].Deliveries)
 	f.reaper.before(e.head.Deadline)
 	e.Queue = f.queueStatus(&e.Job, &e.head)

@@ -51,7 +51,7 @@ func (t *Task) Progress(fraction float64, message string) {
 		At:       t.f.now(),
 	}
 	if t.live.report(p) {
-		t.f.hub.shows(t.ID, t.live)
+		t.f.shows(t.ID, t.live)
 	}
 }
 
@@ -73,7 +73,7 @@ func (t *Task) Write(p []byte) (int, error) {
 	}
 	t.output.Unlock()
 	if first {
-		t.f.hub.shows(t.ID, t.live)
+		t.f.shows(t.ID, t.live)
 	}
 	return len(p), nil
 }
@@ -105,7 +105,8 @@ func (t *Task) SetResult(v any) error {
 //
 // Errors: [ErrInvalid] for a name or content type that cannot be, or for one more
 // artifact than [Options.MaxArtifacts]; [ErrTooLarge] beyond [Options.MaxArtifact];
-// those of r, of the disk, and of the attempt's context.
+// those of r, of the disk, [ErrUnavailable] of an artifact store that cannot be reached,
+// and that of the attempt's context.
 func (t *Task) Artifact(name, contentType string, r io.Reader) (artifact.Info, error) {
 	return t.ArtifactContext(t.ctx, name, contentType, r)
 }

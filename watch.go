@@ -104,6 +104,9 @@ func (f *Foreman) watch(ctx context.Context, id ulid.ULID, from Mark, tick <-cha
 		if a := f.runs.get(id); a != nil {
 			w.join(a.task.live)
 		}
+		defer f.peers.follow(id, w)()
+		looks, stop := f.peers.looks()
+		defer stop()
 		v := view{f: f, ctx: ctx, id: id, w: w, from: from, after: from.Sequence, told: from.Sequence, yield: yield}
 		for look := true; ; {
 			var stored []Event
@@ -122,6 +125,7 @@ func (f *Foreman) watch(ctx context.Context, id ulid.ULID, from Mark, tick <-cha
 			look = true
 			select {
 			case <-w.news:
+			case <-looks:
 			case <-more:
 				look = false // no change of state
 			case <-tick:
@@ -199,7 +203,7 @@ func (v *view) shown(l *live) (more <-chan struct{}, ok bool) {
 		}
 	}
 	for {
-		e, some, more := l.next(&v.at)
+		e, some, more := l.next(&v.at, outputPiece)
 		if !some {
 			return more, true
 		}

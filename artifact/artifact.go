@@ -1,5 +1,6 @@
 // Package artifact keeps the named outputs of jobs: a [Store] to put them in,
-// and [Dir], which keeps each one in a file.
+// and [Dir], which keeps each one in a file. Package artifact/blobstore keeps
+// them in a bucket of an object store, which several machines can share.
 //
 // An artifact is written once, as a stream, and read many times. It is known by
 // its [Key]: the job, the claim of the job that wrote it, and its name. What is
@@ -51,7 +52,11 @@ func (k Key) String() string { return fmt.Sprintf("%q of job %q run %d", k.Name,
 // Store keeps artifacts.
 //
 // Every method is safe for concurrent use. Given a key that cannot be one, it
-// returns [ErrName]; given a context that has ended, the context's error.
+// returns [ErrName]; given a context that has ended, the context's error. A store
+// that is reached over a network returns [ErrUnavailable] when it cannot be used.
+//
+// Package artifact/artifacttest proves that a Store is one. [Key.Check],
+// [Key.Path], [CheckContentType] and [Copy] are for those who write one.
 type Store interface {
 	// Put reads r to its end and keeps what it read under k, durably: when Put
 	// returns without an error, the artifact survives the loss of the process
@@ -66,15 +71,23 @@ type Store interface {
 	// [ErrContentType] for a content type it does not accept, the error of r,
 	// wrapped, and the context's error if it ended before the artifact was
 	// complete. Then, and when it cannot write, nothing new is kept, and what
-	// was there under k before is still there. The context is looked at between
-	// reads: a Read that blocks is not interrupted.
+	// was there under k before is still there. Only when the very last step is not
+	// answered, because a network broke or ctx ended during it, may k hold either of
+	// the new bytes and the old, whole. The context is looked at between reads: a
+	// Read that blocks is not interrupted.
 	//
 	// Put does not close r, and does not use memory in proportion to the size.
 	Put(ctx context.Context, k Key, contentType string, r io.Reader, limit int64) (Info, error)
 
-	// Open returns the bytes of an artifact. The caller closes it; until then
-	// it reads the same bytes, even if the artifact is replaced or removed
-	// meanwhile. If there is no such artifact, Open returns [ErrNotFound].
+	// Open returns the bytes of an artifact. The caller closes it, and does not let
+	// ctx end before: a store may fetch the bytes as they are read. What is
+	// returned is used by one goroutine at a time.
+	//
+	// It never reads bytes of two artifacts. If the artifact is replaced or removed
+	// meanwhile, it reads on in the one that was opened, as [Dir] does, or, where
+	// the store cannot do that, fails: with [ErrChanged] or [ErrNotFound]. (Such a
+	// store may take one for the other when nothing has been read yet and both have
+	// the same size.) If there is no such artifact, Open returns [ErrNotFound].
 	Open(ctx context.Context, k Key) (io.ReadSeekCloser, error)
 
 	// Remove removes artifacts. One that is not there is not an error. If some
@@ -89,7 +102,9 @@ type Store interface {
 	//
 	// It is safe while Puts run: what a Put is writing stays, and so does
 	// everything of a job and run for which a Put was under way at any time
-	// between the question to keep and the removal. The next Sweep sees to it.
+	// between the question to keep and the removal. The next Sweep sees to it. A
+	// store that several processes share, and that cannot see the Puts of the
+	// others, keeps what was put within a time that it documents instead.
 	//
 	// When keep returns an error, Sweep stops and returns it, wrapped. When
 	// something cannot be removed, Sweep goes on, and returns the first such

@@ -92,13 +92,13 @@ func (d *Dir) Close() error { return d.root.Close() }
 // Open is the Open of [Store]. What it returns is an [*os.File], so that
 // net/http can leave the copying to the system.
 func (d *Dir) Open(ctx context.Context, k Key) (io.ReadSeekCloser, error) {
-	if err := k.check(); err != nil {
+	if err := k.Check(); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	f, err := d.root.Open(k.file())
+	f, err := d.root.Open(k.Path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("artifact: %v: %w", k, ErrNotFound)
 	}
@@ -115,11 +115,11 @@ func (d *Dir) Remove(ctx context.Context, keys ...Key) error {
 		if err := ctx.Err(); err != nil {
 			return errors.Join(append(errs, err)...)
 		}
-		if err := k.check(); err != nil {
+		if err := k.Check(); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		if err := d.root.Remove(k.file()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := d.root.Remove(k.Path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("artifact: remove %v: %w", k, err))
 		}
 	}

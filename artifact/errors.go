@@ -13,4 +13,10 @@ var (
 	ErrName = errors.New("invalid name")
 	// ErrContentType says that a text is not a content type.
 	ErrContentType = errors.New("invalid content type")
+	// ErrUnavailable says that a store cannot be used now: it cannot be reached,
+	// or refuses to be used. It may be right again later.
+	ErrUnavailable = errors.New("the artifact store cannot be used now")
+	// ErrChanged says that an artifact was replaced while it was read, by a store
+	// that cannot read on in what was there before.
+	ErrChanged = errors.New("replaced while it was read")
 )

@@ -23,11 +23,14 @@ type claim struct {
 
 func (k Key) claim() claim { return claim{job: k.Job, run: k.Run} }
 
-// file returns the path of the artifact's file: shard/job-run-name. The paths
-// of two keys differ even to a file system that ignores case, because a name
-// with upper-case letters is followed by '~' and the set of their places, in
-// hexadecimal. The last element is at most 209 bytes long.
-func (k Key) file() string {
+// Path returns the path below which stores keep the artifact: shard/job-run-name,
+// where the shard is the last two characters of the job. The paths of two keys
+// differ even to a file system that ignores case, because a name with upper-case
+// letters is followed by '~' and the set of their places, in hexadecimal. The
+// last element is at most 209 bytes long. All artifacts of one job and run stand
+// together when paths are ordered byte by byte. The key must be one that
+// [Key.Check] accepts.
+func (k Key) Path() string {
 	file := fmt.Sprintf("%s/%s-%d-%s", shardOf(k.Job), k.Job, k.Run, k.Name)
 	if places := upperPlaces(k.Name); places != "" {
 		file += "~" + places
@@ -50,10 +53,10 @@ func upperPlaces(name string) string {
 	return strings.TrimRight(string(set[:]), "0")
 }
 
-// parseFile returns the key of the artifact that is kept in a file of a shard,
-// and false if the file is none that a store has made.
-func parseFile(shard, file string) (Key, bool) {
-	parts := strings.SplitN(file, "-", 3)
+// ParsePath returns the key of the artifact that a store keeps at a path, and
+// false if the path is none that [Key.Path] returns.
+func ParsePath(file string) (Key, bool) {
+	parts := strings.SplitN(path.Base(file), "-", 3)
 	if len(parts) < 3 {
 		return Key{}, false
 	}
@@ -63,7 +66,7 @@ func parseFile(shard, file string) (Key, bool) {
 	}
 	name, _, _ := strings.Cut(parts[2], "~")
 	k := Key{Job: parts[0], Run: run, Name: name}
-	return k, k.check() == nil && k.file() == path.Join(shard, file)
+	return k, k.Check() == nil && k.Path() == file
 }
 
 // shardOf returns the directory of a job's artifacts.

@@ -62,9 +62,10 @@ func isDevice(name string) bool {
 // crockford is the alphabet of a ULID.
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-// checkJob returns an error unless job is a ULID in its canonical form. Other
-// spellings of the same ULID are refused: each would be a job of its own.
-func checkJob(job string) error {
+// CheckJob returns an error that is [ErrName] unless job is a ULID in its
+// canonical form. Other spellings of the same ULID are refused: each would be a
+// job of its own.
+func CheckJob(job string) error {
 	ok := len(job) == 26 && job[0] <= '7' // 26 digits hold 130 bits, a ULID has 128
 	for i := 0; ok && i < len(job); i++ {
 		ok = strings.IndexByte(crockford, job[i]) >= 0
@@ -76,9 +77,10 @@ func checkJob(job string) error {
 	return nil
 }
 
-// check returns an error that is [ErrName] unless k can be a key.
-func (k Key) check() error {
-	if err := checkJob(k.Job); err != nil {
+// Check returns an error that is [ErrName] unless k can be a key: unless
+// [CheckJob] and [CheckName] accept what it consists of.
+func (k Key) Check() error {
+	if err := CheckJob(k.Job); err != nil {
 		return err
 	}
 	return CheckName(k.Name)

@@ -1,7 +1,6 @@
 package artifact_test
 
 import (
-	"bytes"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -27,34 +26,6 @@ func TestCheckName(t *testing.T) {
 	} {
 		require.ErrorIs(t, artifact.CheckName(name), artifact.ErrName, "%q", name)
 	}
-}
-
-func TestBadKeysAreRefused(t *testing.T) {
-	d, dir := open(t)
-	good := key(1, 1, "a")
-	for name, k := range map[string]artifact.Key{
-		"no job":              {Job: "", Name: "a"},
-		"short job":           {Job: good.Job[1:], Name: "a"},
-		"long job":            {Job: good.Job + "0", Name: "a"},
-		"job beyond 128 bits": {Job: "8" + good.Job[1:], Name: "a"},
-		"lower case":          {Job: "01arz3ndektsv4rrffq69g5fav", Name: "a"},
-		"letter U":            {Job: good.Job[:25] + "U", Name: "a"},
-		"job with a slash":    {Job: "../../../../../../../etc/p", Name: "a"},
-		"job with dots":       {Job: good.Job[:24] + "..", Name: "a"},
-		"job with a dash":     {Job: good.Job[:25] + "-", Name: "a"},
-		"no name":             {Job: good.Job},
-		"name with dots":      {Job: good.Job, Name: "../x"},
-		"name with a slash":   {Job: good.Job, Name: "a/b"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := d.Put(t.Context(), k, "", bytes.NewReader([]byte("x")), 0)
-			require.ErrorIs(t, err, artifact.ErrName)
-			_, err = d.Open(t.Context(), k)
-			require.ErrorIs(t, err, artifact.ErrName)
-			require.ErrorIs(t, d.Remove(t.Context(), k), artifact.ErrName)
-		})
-	}
-	require.Empty(t, files(t, filepath.Dir(dir)))
 }
 
 // Names that differ only by case must not share a file where the file system

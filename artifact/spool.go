@@ -21,8 +21,10 @@ import (
 // attempt at this job has. Every method is safe for concurrent use, and returns
 // [ErrName] for a job that cannot be one.
 type Spooler interface {
-	// CreateSpool begins a spool, empty; one that is there already is an error. The
-	// caller writes to it from one goroutine at a time, and closes it.
+	// CreateSpool begins a spool, empty; one that is there already is an error that is
+	// [os.ErrExist]. The caller writes to it from one goroutine at a time, and closes
+	// it. What is written is kept when Write returns. Each Write may cost a request to a
+	// server: whoever has much to write in small pieces gathers them first.
 	CreateSpool(job string, attempt uint64) (io.WriteCloser, error)
 	// OpenSpool returns what has been written so far; the caller closes it. If there
 	// is no such spool, it returns [ErrNotFound].
@@ -41,7 +43,7 @@ const spoolDir = "spool"
 
 // spoolFile is the path of a spool.
 func spoolFile(job string, attempt uint64) (string, error) {
-	if err := checkJob(job); err != nil {
+	if err := CheckJob(job); err != nil {
 		return "", err
 	}
 	return path.Join(spoolDir, job+"-"+strconv.FormatUint(attempt, 10)), nil

@@ -52,8 +52,8 @@ func (s *sweep) shards(ctx context.Context) error {
 		}
 		found := map[claim][]string{}
 		for _, file := range s.list(dir) {
-			if k, ok := parseFile(dir, file); ok {
-				found[k.claim()] = append(found[k.claim()], k.file())
+			if k, ok := ParsePath(path.Join(dir, file)); ok {
+				found[k.claim()] = append(found[k.claim()], k.Path())
 			}
 		}
 		for c, files := range found {

@@ -2,11 +2,13 @@ package ollama
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +25,9 @@ type Options struct {
 	URL string
 	// API is what the server speaks. If API is empty, [OllamaAPI] is used.
 	API API
+	// Key is shown to the server as a bearer token (RFC 6750), in place of what callers
+	// show. If Key is empty, what callers show is passed on.
+	Key string
 	// Transport sends the requests. It should set no limit on the time until the
 	// headers come, since Ollama sends them with the first token. For jobs it should use
 	// each connection once: an attempt that fails because an idle connection was gone
@@ -106,6 +111,12 @@ func New(o *Options) (*Backend, error) {
 	b.url = b.api.base(u)
 	if b.plain == nil {
 		b.plain, b.callers = newTransport(false), newTransport(true)
+	}
+	if strings.ContainsFunc(o.Key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("ollama: the key must be of printable ASCII characters, without spaces") // not quoted: it is a secret
+	}
+	if o.Key != "" {
+		b.plain, b.callers = &keyed{b.plain, o.Key}, &keyed{b.callers, o.Key}
 	}
 	b.transport, b.callers = &witness{b, b.plain}, &witness{b, b.callers}
 	if b.log == nil {

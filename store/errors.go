@@ -22,6 +22,9 @@ var (
 	ErrInvalid = errors.New("store: invalid")
 	// ErrDamaged says that stored bytes are not what was written.
 	ErrDamaged = errors.New("store: damaged")
+	// ErrUnavailable says that the store cannot be reached now: try again. Whether a
+	// write that was on its way has happened is not known.
+	ErrUnavailable = errors.New("store: cannot be reached now")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("store: closed")
 )

@@ -13,7 +13,7 @@ import (
 func Program(tb testing.TB, name, advice string) {
 	tb.Helper()
 	_, err := exec.LookPath(name)
-	must(tb, err, advice)
+	Must(tb, err, advice)
 }
 
 // Node needs Node, and the packages that are locked in a directory; what says what
@@ -23,10 +23,11 @@ func Node(tb testing.TB, dir, what string) {
 	advice := "install node 18 or later, and run npm ci in " + dir + ", " + what
 	Program(tb, "node", advice)
 	_, err := os.Stat(filepath.Join(dir, "node_modules", ".package-lock.json"))
-	must(tb, err, advice)
+	Must(tb, err, advice)
 }
 
-func must(tb testing.TB, err error, advice string) {
+// Must needs that there was no error in getting what the test needs.
+func Must(tb testing.TB, err error, advice string) {
 	tb.Helper()
 	switch {
 	case err == nil:

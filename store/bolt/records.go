@@ -59,7 +59,7 @@ func (t *txn) insert(in *store.Insertion, out *store.Result) error {
 		return nil
 	}
 	if t.atLimit() {
-		out.Err = fmt.Errorf("%w: %s holds its limit of %d bytes: delete jobs or raise the limit", store.ErrFull, t.store.path, t.store.maxSize)
+		out.Err = t.errFull()
 		return nil
 	}
 	if key != nil {
@@ -75,6 +75,10 @@ func (t *txn) insert(in *store.Insertion, out *store.Result) error {
 	}
 	out.Head = *h
 	return t.emit(r, in.Events, in.Deliveries)
+}
+
+func (t *txn) errFull() error {
+	return fmt.Errorf("%w: %s holds its limit of %d bytes: delete jobs or raise the limit", store.ErrFull, t.store.path, t.store.maxSize)
 }
 
 // putBlob puts a blob in the log, beside the events of the same change.

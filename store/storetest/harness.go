@@ -86,6 +86,7 @@ func Run(t *testing.T, h Harness) {
 		{"Backlog", backlogRules()},
 		{"Endpoints", endpointRules()},
 		{"Bytes", byteRules()},
+		{"Move", moveRules()},
 		{"Race", raceRules()},
 		{"Calls", callRules()},
 		{"Model", modelRules()},

@@ -23,6 +23,7 @@ type config struct {
 	dev               bool
 	ollama            []string
 	openai            []string
+	openaiKey         string
 	slots             int
 	perSlot           int
 	maxWait           time.Duration

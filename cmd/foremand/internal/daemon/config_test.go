@@ -39,7 +39,7 @@ func TestLoadDefaults(t *testing.T) {
 func TestLoadEverywhere(t *testing.T) {
 	want := &config{
 		addr: "localhost:1", data: "d", dataGiven: true, dev: true, ollama: []string{"http://gpu:80/x", "other"},
-		openai: []string{"http://vllm:8000/v1", "lmstudio:1234"}, maxCallers: 9, maxCallerWait: time.Minute, maxCallerBodies: 32,
+		openai: []string{"http://vllm:8000/v1", "lmstudio:1234"}, openaiKey: "sk-1", maxCallers: 9, maxCallerWait: time.Minute, maxCallerBodies: 32,
 		models: map[string]foreman.Limits{}, commands: map[string]program{},
 		slots: 2, perSlot: 3, maxWait: 90 * time.Second, webhookSecret: "012345",
 		webhookOldSecrets: []webhook.OldSecret{
@@ -60,7 +60,7 @@ func TestLoadEverywhere(t *testing.T) {
 	}
 	flags := []string{
 		"-addr", "localhost:1", "-data", "d", "-dev", "-ollama", "http://gpu:80/x, other", "-slots", "2", "-per-slot=3", "-max-wait", "90s", "-allow-changes",
-		"-openai", "http://vllm:8000/v1, lmstudio:1234", "-max-callers", "9", "-max-caller-wait", "1m", "-max-caller-bodies", "32",
+		"-openai", "http://vllm:8000/v1, lmstudio:1234", "-openai-key", "sk-1", "-max-callers", "9", "-max-caller-wait", "1m", "-max-caller-bodies", "32",
 		"-webhook-secret", "012345", "-webhook-allow", "10.0.0.0/8, ::1/128",
 		"-webhook-allow-hosts", "hooks.internal, *.corp.example", "-webhook-ports", "443, 8443", "-webhook-nat64", "64:ff9b:1::/96", "-tokens-file", "t",
 		"-webhook-old-secrets", "098765 until 2026-12-01T00:00:00Z, an older one", "-webhook-proxy", "http://us:p%40ss@proxy.internal:3128",
@@ -70,7 +70,7 @@ func TestLoadEverywhere(t *testing.T) {
 	}
 	variables := []string{
 		"FOREMAN_ADDR=localhost:1", "FOREMAN_DATA=d", "FOREMAN_DEV=true", "FOREMAN_OLLAMA=http://gpu:80/x,other", "FOREMAN_SLOTS=2", "FOREMAN_PER_SLOT=3", "FOREMAN_MAX_WAIT=90s", "FOREMAN_ALLOW_CHANGES=true",
-		"FOREMAN_OPENAI=http://vllm:8000/v1,lmstudio:1234", "FOREMAN_MAX_CALLERS=9", "FOREMAN_MAX_CALLER_WAIT=1m", "FOREMAN_MAX_CALLER_BODIES=32",
+		"FOREMAN_OPENAI=http://vllm:8000/v1,lmstudio:1234", "FOREMAN_OPENAI_KEY=sk-1", "FOREMAN_MAX_CALLERS=9", "FOREMAN_MAX_CALLER_WAIT=1m", "FOREMAN_MAX_CALLER_BODIES=32",
 		"FOREMAN_WEBHOOK_SECRET=012345", "FOREMAN_WEBHOOK_ALLOW=10.0.0.0/8,::1/128",
 		"FOREMAN_WEBHOOK_ALLOW_HOSTS=hooks.internal,*.corp.example", "FOREMAN_WEBHOOK_PORTS=443,8443", "FOREMAN_WEBHOOK_NAT64=64:ff9b:1::/96",
 		"FOREMAN_WEBHOOK_OLD_SECRETS=098765 until 2026-12-01T00:00:00Z\nan older one\n", "FOREMAN_WEBHOOK_PROXY=http://us:p%40ss@proxy.internal:3128",
@@ -84,6 +84,7 @@ data: d
 dev: true
 ollama: [http://gpu:80/x, other]
 openai: [http://vllm:8000/v1, "lmstudio:1234"]
+openai-key: sk-1
 slots: 2
 per-slot: 3
 max-callers: 9

@@ -60,9 +60,10 @@ func (c *config) servers(log *slog.Logger) (foreman.Pools, error) {
 	for _, kind := range []struct {
 		api  ollama.API
 		urls []string
-	}{{ollama.OllamaAPI, c.ollama}, {ollama.OpenAIAPI, c.openai}} {
+		key  string
+	}{{ollama.OllamaAPI, c.ollama, ""}, {ollama.OpenAIAPI, c.openai, c.openaiKey}} {
 		for i, url := range kind.urls {
-			b, err := ollama.New(&ollama.Options{URL: url, API: kind.api, Logger: log})
+			b, err := ollama.New(&ollama.Options{URL: url, API: kind.api, Key: kind.key, Logger: log})
 			if err != nil {
 				return nil, err
 			}

@@ -41,6 +41,7 @@ func (c *config) settings(environ []string) []setting {
 		{"dev", boolean, "", "false", "try it out: an echo model, a webhook receiver, a new data directory", toBool(&c.dev)},
 		{"ollama", list, "URLS", cmp.Or(lookUp(environ, "OLLAMA_HOST"), "127.0.0.1:11434"), "the Ollama server that runs the jobs, or several, each with slots of its own; $OLLAMA_HOST if it is set", toOllama(&c.ollama)},
 		{"openai", list, "URLS", "", "servers of OpenAI's API: vLLM, llama.cpp, LM Studio; with -ollama beside those of Ollama, else instead", toOpenAI(&c.openai)},
+		{"openai-key", text, "KEY", "", "shown to those servers; better in a variable or the file than in a flag", toText(&c.openaiKey)},
 		{"slots", number, "N", "1", "models that are loaded at once", toNumber(&c.slots, 1, 256)},
 		{"per-slot", number, "N", "1", "jobs at once on a loaded model", toNumber(&c.perSlot, 1, 1024)},
 		{"max-wait", text, "DURATION", "2m", "how long a model waits for a slot that keeps serving another one", toWait(&c.maxWait)},

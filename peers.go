@@ -1,0 +1,242 @@
+package foreman
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/store"
+)
+
+// peers are the other processes that share the store. They are told what has changed, so
+// that they look at once at what they would find later, and shown what attempts here
+// generate, if somebody watches there.
+type peers struct {
+	f     *Foreman
+	store store.Shared // nil if nobody shares the store
+	alarm alarm        // rings when there is something to send
+
+	mu      sync.Mutex
+	running bool // somebody sends
+	news    message
+	changed map[ulid.ULID]struct{} // goes with the news
+	relays  map[ulid.ULID]*relay
+	wanted  map[ulid.ULID]time.Time // what others watch, until when
+	mirrors map[ulid.ULID]*mirror
+}
+
+const (
+	// News are sent at once, and after that no more often than this.
+	newsPause = 5 * time.Millisecond
+	// When sending fails, this is waited.
+	newsRetry = time.Second
+	// More jobs than this are told of as everything.
+	maxChanged = 5000
+)
+
+func (p *peers) init(f *Foreman) {
+	p.f = f
+	p.store, _ = f.o.Store.(store.Shared)
+	p.alarm.init()
+	p.changed = map[ulid.ULID]struct{}{}
+	p.relays = map[ulid.ULID]*relay{}
+	p.wanted = map[ulid.ULID]time.Time{}
+	p.mirrors = map[ulid.ULID]*mirror{}
+}
+
+// tell adds to the news. While Run is not under way nobody sends them: others look for
+// themselves.
+func (p *peers) tell(add func(*message)) {
+	if p.store == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running {
+		add(&p.news)
+		p.alarm.ring()
+	}
+}
+
+// ready tells that something is ready, or will be at a time.
+func (p *peers) ready() { p.tell(func(m *message) { m.Ready = true }) }
+
+// paused tells that what is paused has changed.
+func (p *peers) paused() { p.tell(func(m *message) { m.Paused = true }) }
+
+// moved tells that a job has a new event.
+func (p *peers) moved(id ulid.ULID) {
+	p.tell(func(m *message) {
+		switch {
+		case m.All:
+		case len(p.changed) >= maxChanged:
+			m.All = true
+			clear(p.changed)
+		default:
+			p.changed[id] = struct{}{}
+		}
+	})
+}
+
+// run sends and hears news until ctx ends.
+func (p *peers) run(ctx context.Context) {
+	if p.store == nil {
+		return
+	}
+	p.mu.Lock()
+	p.running = true
+	p.mu.Unlock()
+	var others sync.WaitGroup
+	others.Go(func() { p.hear(ctx) })
+	others.Go(func() { p.keepAsking(ctx) })
+	for ctx.Err() == nil {
+		p.send(ctx)
+		pause(ctx, newsPause)
+		p.alarm.sleep(ctx, p.f.now(), p.f.now().Add(time.Hour))
+	}
+	others.Wait()
+	// What ended last is news too.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), newsRetry)
+	defer cancel()
+	p.send(last)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.running = false
+	clear(p.relays)
+	clear(p.wanted)
+}
+
+// send sends all the news there are.
+func (p *peers) send(ctx context.Context) {
+	messages := p.collect()
+	if len(messages) == 0 {
+		return
+	}
+	err := p.store.Publish(ctx, messages...)
+	if err == nil || ctx.Err() != nil || errors.Is(err, errors.ErrUnsupported) {
+		return
+	}
+	p.f.o.Logger.Warn("other processes cannot be told of changes now; they will find them later", "error", err)
+	p.tell(func(m *message) { m.Ready, m.Paused, m.All = true, true, true })
+	pause(ctx, newsRetry)
+}
+
+// collect takes the news, as messages: what attempts have generated comes before the
+// changes that end them.
+func (p *peers) collect() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []string
+	for id, r := range p.relays {
+		more, on := r.pieces(id)
+		out = append(out, more...)
+		if !on || p.wanted[id].Before(p.f.now()) {
+			r.live.relay(nil)
+			delete(p.relays, id)
+		}
+	}
+	m := p.news
+	p.news = message{}
+	for ; len(m.Watch) > maxWishes; m.Watch = m.Watch[maxWishes:] {
+		some := message{Watch: m.Watch[:maxWishes]}
+		out = append(out, some.String())
+	}
+	if len(m.Watch) > 0 {
+		some := message{Watch: m.Watch}
+		out = append(out, some.String())
+		m.Watch = nil
+	}
+	for id := range p.changed {
+		if m.Jobs = append(m.Jobs, id); len(m.Jobs) == maxNamed {
+			out = append(out, m.String())
+			m = message{}
+		}
+	}
+	clear(p.changed)
+	if !m.empty() {
+		out = append(out, m.String())
+	}
+	return out
+}
+
+// hear acts on what others tell until ctx ends.
+func (p *peers) hear(ctx context.Context) {
+	for delay := newsRetry; ctx.Err() == nil; {
+		err := p.store.Subscribe(ctx, p.heard, p.lost)
+		switch {
+		case ctx.Err() != nil:
+		case errors.Is(err, errors.ErrUnsupported):
+			p.look(ctx)
+		default:
+			p.f.o.Logger.Warn("other processes cannot be heard now; trying again", "error", err)
+			pause(ctx, delay)
+		}
+	}
+}
+
+// The pause between looks at the store where others cannot be heard, and how much longer
+// it is for each watcher of a job.
+const (
+	lookPause    = time.Second
+	watcherPause = time.Millisecond
+)
+
+// look is for stores whose processes cannot tell each other anything.
+func (p *peers) look(ctx context.Context) {
+	for ctx.Err() == nil {
+		pause(ctx, lookPause+time.Duration(p.f.hub.watching.Load())*watcherPause)
+		p.f.hub.wakeAll()
+		p.f.desk.wake()
+	}
+}
+
+// lost makes up for messages that may have been missed.
+func (p *peers) lost() {
+	p.f.hub.wakeAll()
+	p.f.desk.wake()
+	p.f.outbox.alarm.ring()
+	p.askAll()
+}
+
+// hold reports whether an office is this process's for the length of a lease. It is, if
+// nobody shares the store.
+func (p *peers) hold(ctx context.Context, office string, lease time.Duration) bool {
+	if p.store == nil {
+		return true
+	}
+	ok, err := p.store.Hold(ctx, office, p.f.runs.worker, lease)
+	if err != nil && ctx.Err() == nil {
+		p.f.o.Logger.Warn("which process does something for all cannot be found out", "what", office, "error", err)
+	}
+	return ok && err == nil
+}
+
+func (p *peers) heard(text string) {
+	m, err := parseMessage(text)
+	if err != nil {
+		p.f.o.Logger.Warn("another process has sent what cannot be read; is it of another version?", "error", err)
+		return
+	}
+	if m.Ready || m.Paused {
+		p.f.desk.wake()
+	}
+	if m.All {
+		p.f.hub.wakeAll()
+		p.f.beat.ring()
+	}
+	for _, id := range m.Jobs {
+		p.f.hub.changed(id)
+		if p.f.runs.get(id) != nil {
+			p.f.beat.ring() // it may have been canceled
+		}
+	}
+	for _, w := range m.Watch {
+		p.want(w)
+	}
+	if m.Show != nil {
+		p.shown(m.Show)
+	}
+}
