@@ -59,9 +59,10 @@ func nothingToDo(ctx context.Context, servers []server, name string, unload bool
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	for _, one := range servers {
-		if !one.lacks(ctx, name) && !(unload && one.idle(ctx, name)) {
-			return false
+		if one.lacks(ctx, name) || unload && one.idle(ctx, name) {
+			continue
 		}
+		return false
 	}
 	return true
 }
