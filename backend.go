@@ -17,7 +17,7 @@ import (
 // [RetryAfter], [Unavailable] and [Failure]. A panic fails the job and nothing
 // else.
 //
-// A backend may also be a [Laner], a [Loader] or a [Checker], and [Pools] are several.
+// A backend may also be a [Laner], a [Loader], a [Checker] or a [Doubter], and [Pools] are several.
 type Backend interface {
 	Run(ctx context.Context, t *Task) error
 }
@@ -41,6 +41,15 @@ type Laner interface {
 // each time given as long to answer. It also serves GET /readyz.
 type Checker interface {
 	Check(ctx context.Context) error
+}
+
+// Doubter is a [Checker] that can find reasons of its own to be checked.
+type Doubter interface {
+	Checker
+	// Doubts has a token when it is to be checked, as after an attempt that took longer
+	// than it might: no job is started until Check returns nil. It always returns the
+	// same channel, from which nobody else must receive.
+	Doubts() <-chan struct{}
 }
 
 // Failure is an error of a [Backend] that says what is to be made of it. The zero

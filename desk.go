@@ -76,9 +76,13 @@ func (d *desk) assign(ctx context.Context) (next time.Time, err error) {
 	d.mu.Lock()
 	wants, due := d.decide()
 	next = earlier(due, d.ready.until)
-	d.mu.Unlock()
 	for _, w := range wants {
-		got, err := d.claim(ctx, w.slot, w.jobs)
+		w.slot.claiming = true
+	}
+	d.mu.Unlock()
+	defer d.claimed(wants)
+	for _, w := range wants {
+		got, err := d.claim(ctx, w)
 		if err != nil {
 			return next, err
 		}
@@ -87,6 +91,15 @@ func (d *desk) assign(ctx context.Context) (next time.Time, err error) {
 		}
 	}
 	return next, nil
+}
+
+// claimed lets the slots leave their lanes again.
+func (d *desk) claimed(wants []want) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, w := range wants {
+		w.slot.claiming = false
+	}
 }
 
 // overstayed takes back what slots have claimed too far ahead, and says when to look
@@ -109,9 +122,10 @@ func (d *desk) wanting() bool {
 	return !d.draining && slices.ContainsFunc(d.slots, func(s *slot) bool { return s.loading != nil || s.want() > 0 })
 }
 
-// want is how many jobs to claim for a slot.
+// want is how many jobs to claim for a slot, of the lane that it serves.
 type want struct {
 	slot *slot
+	lane string
 	jobs int
 }
 
@@ -142,7 +156,7 @@ func (d *desk) decide() (wants []want, due time.Time) {
 	serving := d.move(now, open)
 	for _, v := range serving {
 		if n := d.serve(now, v.slot, v.lane); n > 0 {
-			wants = append(wants, want{v.slot, n})
+			wants = append(wants, want{v.slot, v.lane.name, n})
 		}
 	}
 	return wants, due
@@ -174,7 +188,7 @@ func (d *desk) move(now time.Time, open []laneView) (out []served) {
 			d.leaveLane(s.lane, now)
 			s.serve(lane, l.places(slices.Index(d.f.pools, s.pool)), now)
 			moved = append(moved, s)
-		} else if s.doubtful && s.empty() && !s.fresh && !s.pool.down.Load() {
+		} else if s.forgot(now) || s.doubtful && s.empty() && !s.fresh && !s.pool.down.Load() {
 			s.fresh = true
 			moved = append(moved, s)
 		}
@@ -282,14 +296,14 @@ func (d *desk) views(lanes []store.Lane, schedule bool) []laneView {
 
 // claim takes jobs for a slot. They are durably this process's, with their attempt
 // counted, before any of them is begun.
-func (d *desk) claim(ctx context.Context, s *slot, n int) (got int, err error) {
-	f := d.f
+func (d *desk) claim(ctx context.Context, w want) (got int, err error) {
+	f, s := d.f, w.slot
 	defer d.changes.Add(1) // of what is ready, or it was not as it had been read
 	started := map[store.Ref]entry{}
 	var deliveries []store.Delivery
 	// Not to be called off half-way: what was claimed must be known here.
 	records, err := f.o.Store.Claim(context.WithoutCancel(ctx), store.Claim{
-		Worker: f.runs.worker, Lane: s.lane, Limit: n, Lease: f.o.Lease,
+		Worker: f.runs.worker, Lane: w.lane, Limit: w.jobs, Lease: f.o.Lease,
 	}, func(r store.Record) store.Change {
 		e, c := f.startOf(r)
 		started[store.Ref{ID: r.ID, Version: r.Version + 1}] = e
@@ -318,7 +332,7 @@ func (d *desk) claim(ctx context.Context, s *slot, n int) (got int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s.ahead = append(s.ahead, attempts...)
-	s.since = f.now()
+	s.since, s.claiming = f.now(), false
 	if len(attempts) == 0 {
 		s.owed = false
 	}

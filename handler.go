@@ -113,8 +113,9 @@ func (h *handler) healthy(w http.ResponseWriter, _ *http.Request) error {
 }
 
 func (h *handler) ready(w http.ResponseWriter, r *http.Request) error {
-	if err := h.f.Ready(r.Context()); err != nil {
+	down, err := h.f.readiness(r.Context())
+	if err != nil {
 		return err
 	}
-	return sendJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+	return sendJSON(w, http.StatusOK, readyJSON{Status: "ready", OutOfReach: down})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/foreman-go/foreman/store"
@@ -24,6 +25,10 @@ func (f *Foreman) watchBackend(ctx context.Context, p *pool) {
 	if !ok {
 		return
 	}
+	var doubts <-chan struct{}
+	if d, ok := c.(Doubter); ok {
+		doubts = d.Doubts()
+	}
 	p.down.Store(true)
 	for delay := firstCheck; ctx.Err() == nil; {
 		said := false
@@ -35,11 +40,17 @@ func (f *Foreman) watchBackend(ctx context.Context, p *pool) {
 			pause(ctx, jitter(delay))
 			delay = min(2*delay, lastCheck)
 		}
+		select {
+		case <-doubts: // which this has settled
+		default:
+		}
 		p.down.Store(false)
 		f.desk.wake()
 		up := f.now()
 		select {
 		case <-p.lost:
+			p.down.Store(true)
+		case <-doubts:
 			p.down.Store(true)
 		case <-ctx.Done():
 			return
@@ -83,23 +94,36 @@ func (f *Foreman) unavailableDelay(p *pool) time.Duration {
 }
 
 // Ready returns nil when the store and the backend can be used, or an error that says
-// which cannot: [ErrUnavailable] or [ErrBackendDown]. A backend that is no [Checker]
-// is taken to be there; of [Pools], one has to be.
+// which cannot: [ErrUnavailable] or [ErrBackendDown]. Of [Pools] that are a [Checker] one
+// has to be in reach; GET /readyz tells of the others. One that is no Checker says nothing
+// about the rest. Jobs are accepted all the same, and wait.
 func (f *Foreman) Ready(ctx context.Context) error {
+	_, err := f.readiness(ctx)
+	return err
+}
+
+// readiness also names the pools that are out of reach though others are not.
+func (f *Foreman) readiness(ctx context.Context) (down []string, err error) {
 	if _, err := f.o.Store.List(ctx, store.Query{Limit: 1}); err != nil {
-		return fmt.Errorf("ready: store: %w", fromStore(err))
+		return nil, fmt.Errorf("ready: store: %w", fromStore(err))
 	}
-	var down error
-	for _, p := range f.pools {
-		c, ok := p.Backend.(Checker)
-		if !ok {
-			return nil // what can do some of the work is ready
+	found := make([]error, len(f.pools))
+	var checks sync.WaitGroup // side by side: each may take as long as it is given
+	checked := 0
+	for i, p := range f.pools {
+		if c, ok := p.Backend.(Checker); ok {
+			checked++
+			checks.Go(func() { found[i] = check(ctx, c) })
 		}
-		err := check(ctx, c)
-		if err == nil {
-			return nil
-		}
-		down = errors.Join(down, err)
 	}
-	return fmt.Errorf("ready: %w: %w", ErrBackendDown, down)
+	checks.Wait()
+	for i, err := range found {
+		if err != nil {
+			down = append(down, f.pools[i].Name)
+		}
+	}
+	if checked > 0 && len(down) == checked {
+		return nil, fmt.Errorf("ready: %w: %w", ErrBackendDown, errors.Join(found...))
+	}
+	return down, nil
 }

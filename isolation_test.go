@@ -112,7 +112,8 @@ func TestManyHangingEndpointsAreLeftAlone(t *testing.T) {
 	submitMany(t, f, healthy, live.URL())
 	arrived(t, live, healthy)
 	require.Eventually(t, func() bool { return stats(t, f).Failing == origins }, 30*time.Second, 5*time.Millisecond)
-	require.EqualValues(t, origins*failures, requests.Load(), "and no more")
+	require.LessOrEqual(t, requests.Load(), int64(origins*failures), "and no more")
+	require.Greater(t, requests.Load(), int64(origins*(failures-1)), "though one may end before its request has come")
 	require.Eventually(t, func() bool { return stats(t, f).Pending == origins*each }, 30*time.Second, 5*time.Millisecond, "nothing is dropped")
 
 	submitMany(t, f, healthy, live.URL())

@@ -19,6 +19,10 @@ type Loader interface {
 	// same, so that those who wait hear what is wrong from the backend itself; one that
 	// is [Unavailable] has the backend looked after as after an attempt, and the model
 	// loaded again before others of the lane begin.
+	//
+	// It is called when a slot goes to another lane, and again for the same one when the slot
+	// has done nothing for ten seconds and has work: what was loaded may have been unloaded
+	// meanwhile. Where it is still loaded, Load is to be quick.
 	Load(ctx context.Context, lane string, keep []string) error
 	// Loaded lists the lanes whose models are loaded, so that work for them comes
 	// first. It is asked when Run begins, and given five seconds.
@@ -33,6 +37,7 @@ type Loader interface {
 type loading struct {
 	cancel context.CancelFunc
 	since  time.Time
+	again  bool // it may be loaded still
 }
 
 // load has a slot's lane loaded, if its backend is a Loader. d.mu is held.
@@ -42,7 +47,7 @@ func (d *desk) load(s *slot) {
 		return
 	}
 	ctx, cancel := context.WithCancel(d.loadCtx)
-	s.loading = &loading{cancel: cancel, since: d.f.now()}
+	s.loading = &loading{cancel: cancel, since: d.f.now(), again: s.forgot(d.f.now())}
 	lane := s.lane
 	var keep []string
 	for _, o := range s.pool.slots {
@@ -76,7 +81,7 @@ func (d *desk) loaded(s *slot, calledOff bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	defer d.replan()
-	took := d.f.now().Sub(s.loading.since)
+	took, again := d.f.now().Sub(s.loading.since), s.loading.again
 	lane := s.lane
 	s.loading, s.doubtful = nil, false
 	s.used = d.f.now()
@@ -89,7 +94,7 @@ func (d *desk) loaded(s *slot, calledOff bool, err error) {
 			s.doubtful = true
 			d.f.backendDown(s.pool, err)
 		}
-	default:
+	case !again: // what was loaded still says nothing of how long a load takes
 		d.paces.loaded(lane, took)
 	}
 }
@@ -122,7 +127,7 @@ func (d *desk) findLoaded(ctx context.Context) {
 			held := slices.ContainsFunc(p.slots, func(s *slot) bool { return s.lane == lane })
 			i := slices.IndexFunc(p.slots, func(s *slot) bool { return s.lane == "" && s.empty() })
 			if !held && i >= 0 {
-				p.slots[i].lane = lane
+				p.slots[i].lane, p.slots[i].used = lane, d.f.now()
 			}
 		}
 		d.mu.Unlock()

@@ -18,13 +18,19 @@ import (
 type loader struct {
 	*gate
 	mu     sync.Mutex
-	loads  []string // "lane", with "!" behind it if it was called off
+	loads  []string // "lane", with "!" behind it if it was called off, "?" if it was loaded
 	keeps  [][]string
 	loaded []string
 	fails  error
+	// remembers has it be quick with the lane that it has loaded last.
+	remembers bool
+	last      string
 }
 
 func (l *loader) Load(ctx context.Context, lane string, keep []string) error {
+	if l.again(lane) {
+		return nil
+	}
 	select {
 	case <-time.After(10 * time.Second):
 	case <-ctx.Done():
@@ -36,7 +42,18 @@ func (l *loader) Load(ctx context.Context, lane string, keep []string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	l.last = lane
 	return l.fails
+}
+
+func (l *loader) again(lane string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.remembers || lane != l.last {
+		return false
+	}
+	l.loads, l.keeps = append(l.loads, lane+"?"), append(l.keeps, nil)
+	return true
 }
 
 func (l *loader) Loaded(context.Context) ([]string, error) { return l.loaded, nil }
@@ -147,5 +164,51 @@ func TestLoader(t *testing.T) {
 			l.end <- nil
 			l.end <- nil
 		})
+	})
+}
+
+// What a slot has loaded is trusted while it is at work, and looked for after a pause.
+func TestLoaderIsAskedAgainAfterAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &loader{gate: newGate(), loaded: []string{"a"}}
+		f := newForeman(t, l, foreman.Options{Slots: 2})
+		start(t, f)
+		work := func(model string) {
+			id := submit(t, f, foreman.Spec{Model: model})
+			<-l.began
+			time.Sleep(time.Minute)
+			l.end <- nil
+			await(t, f, id)
+		}
+		work("a")
+		require.Empty(t, l.record(), "it has just been seen")
+		work("b")
+		work("b")
+		require.Equal(t, []string{"b"}, l.record())
+		for range 3 {
+			time.Sleep(9 * time.Second)
+			work("b")
+		}
+		require.Equal(t, []string{"b"}, l.record())
+		time.Sleep(11 * time.Second)
+		work("b")
+		work("a")
+		require.Equal(t, []string{"b", "b", "a"}, l.record())
+		require.Equal(t, [][]string{{"a"}, {"a"}, {"b"}}, l.keeps)
+
+		time.Sleep(time.Hour)
+		called := make(chan error, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			called <- f.Do(ctx, foreman.Spec{Model: "b"}, func(context.Context, foreman.Turn) error { return nil })
+		}()
+		time.Sleep(time.Second)
+		q, err := f.Queue(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "loading", q.Slots[1].State)
+		cancel()
+		require.ErrorIs(t, <-called, context.Canceled)
+		synctest.Wait()
+		require.Equal(t, "b!", l.record()[3], "called off like any load")
 	})
 }

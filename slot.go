@@ -23,7 +23,10 @@ type slot struct {
 	busy     int        // how many do: jobs and callers of Do
 	ahead    []*attempt // claimed, not begun, in claim order
 	since    time.Time  // when the latest of them were claimed
-	ready    sync.Cond  // signaled when a worker may find something to do
+	// claiming says that more are being claimed: the slot stays with its lane until
+	// they have come.
+	claiming bool
+	ready    sync.Cond // signaled when a worker may find something to do
 	pace     time.Duration
 	runs     map[*running]struct{}
 
@@ -105,7 +108,16 @@ func (s *slot) overstayed(now time.Time, paused bool) (back []*attempt, due time
 }
 
 // empty reports whether the slot can go to another lane.
-func (s *slot) empty() bool { return s.busy == 0 && len(s.ahead) == 0 && s.loading == nil }
+func (s *slot) empty() bool {
+	return s.busy == 0 && len(s.ahead) == 0 && s.loading == nil && !s.claiming
+}
+
+// forgetful is how long the model of a slot that does nothing is taken to be loaded. The
+// backend may have unloaded it since, and others may have loaded more.
+const forgetful = 10 * time.Second
+
+// forgot reports whether the model of the slot is to be loaded again, or looked for.
+func (s *slot) forgot(now time.Time) bool { return s.empty() && now.Sub(s.used) > forgetful }
 
 // serve brings the slot to a lane.
 func (s *slot) serve(lane string, places int, now time.Time) {

@@ -18,6 +18,7 @@ type spied struct {
 	reading  func()                                 // before Events
 	overdue  func()                                 // before Overdue
 	lanes    func()                                 // before Lanes
+	claiming func()                                 // before Claim
 	settling func()                                 // before SettleDeliveries
 }
 
@@ -55,6 +56,13 @@ func (s *spied) Lanes(ctx context.Context) ([]store.Lane, error) {
 		s.lanes()
 	}
 	return s.Store.Lanes(ctx)
+}
+
+func (s *spied) Claim(ctx context.Context, c store.Claim, change func(store.Record) store.Change) ([]store.Record, error) {
+	if s.claiming != nil {
+		s.claiming()
+	}
+	return s.Store.Claim(ctx, c, change)
 }
 
 func (s *spied) SettleDeliveries(ctx context.Context, in []store.Settlement) ([]error, error) {

@@ -135,3 +135,10 @@ func send(w http.ResponseWriter, status int, contentType string, body []byte) {
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // whoever has gone need not be told
 }
+
+// readyJSON is what GET /readyz says when there is something that can do work. Why a pool
+// is out of reach is for the log: the text may name what callers are not to know.
+type readyJSON struct {
+	Status     string   `json:"status"`
+	OutOfReach []string `json:"out_of_reach,omitempty"`
+}

@@ -51,10 +51,16 @@ type Options struct {
 	// Foreman has had it loaded; negative for ever. What a request says itself counts
 	// from then on. If KeepAlive is 0, it is up to Ollama (OLLAMA_KEEP_ALIVE there).
 	KeepAlive time.Duration
+	// Silence is how long the server can send nothing of an answer that is streamed
+	// before it is suspect: then it is probed, whether it generates at all. Nothing is
+	// ended for it. It should be longer than the longest prompt is read; an answer in one
+	// piece, of which nothing comes until it is whole, has six times as long. If Silence
+	// is 0, five minutes is used; if it is negative, silence is not suspect.
+	Silence time.Duration
 }
 
 // Backend is an Ollama server as a [foreman.Backend] that is also a [foreman.Laner], a
-// [foreman.Loader], a [foreman.Checker] and, in [Pools], a [foreman.Follower]. It is safe for concurrent use, and starts no
+// [foreman.Loader], a [foreman.Doubter] and, in [Pools], a [foreman.Follower]. It is safe for concurrent use, and starts no
 // goroutines of its own but those that net/http has for each connection.
 type Backend struct {
 	url         *url.URL
@@ -73,8 +79,11 @@ type Backend struct {
 	changed atomic.Pointer[func()]              // to be called when those are others
 
 	held    held
-	silent  atomic.Pointer[string] // the model that said nothing, while the server is suspect
-	probing chan struct{}          // holds a token while the server is being probed
+	known   known
+	silence time.Duration
+	silent  atomic.Pointer[suspicion] // nil while the server is not suspect
+	doubts  chan struct{}             // holds a token when the server has become suspect
+	probing chan struct{}             // holds a token while the server is being probed
 }
 
 var _ foreman.Backend = (*Backend)(nil)
@@ -92,7 +101,9 @@ func New(o *Options) (*Backend, error) {
 	b := &Backend{
 		api: cmp.Or(o.API, OllamaAPI), plain: o.Transport, callers: o.Transport, log: o.Logger,
 		maxAnswer: o.MaxAnswer, loadTimeout: o.LoadTimeout, keepAlive: o.KeepAlive,
-		held: held{of: map[string]*holding{}}, probing: make(chan struct{}, 1),
+		held: held{of: map[string]*holding{}}, known: known{at: map[string]time.Time{}},
+		silence: cmp.Or(o.Silence, 5*time.Minute),
+		doubts:  make(chan struct{}, 1), probing: make(chan struct{}, 1),
 	}
 	if b.api != OllamaAPI && b.api != OpenAIAPI {
 		return nil, fmt.Errorf("ollama: the API must be %q or %q", OllamaAPI, OpenAIAPI)

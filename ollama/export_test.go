@@ -3,6 +3,8 @@ package ollama
 import (
 	"encoding/json"
 	"io"
+	"net/http"
+	"net/url"
 )
 
 // OwnAgent is the User-Agent of requests of Foreman's own.
@@ -38,3 +40,9 @@ func LaneAgain(name string) string { return parseLane(name).String() }
 func ReadEvents(r io.Reader, most int64, path string, tell func(string)) (json.RawMessage, error) {
 	return readEvents(r, most, path, tell)
 }
+
+// RoundTripper is what sends the calls of callers.
+func (b *Backend) RoundTripper() http.RoundTripper { return b.callers }
+
+// URL is where the server listens.
+func (b *Backend) URL() *url.URL { return b.url }

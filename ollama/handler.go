@@ -59,8 +59,9 @@ func (b *Backend) Server() *Backend { return b }
 //	/api/chat /api/generate /api/embed /api/embeddings
 //	/v1/chat/completions /v1/completions /v1/embeddings /v1/responses /v1/messages
 //
-// also when they only load or unload a model. Those that name no model can only be
-// refused, which the server does at once. Reads are passed on at once too: /,
+// also when they only load or unload a model. Those that can only be refused do not wait,
+// and hear so from the server: they name no model, or one that no server has. Nor do those
+// that unload a model which is not loaded. Reads are passed on at once too: /,
 // /api/tags, /api/ps, /api/version, /api/show, /v1/models and /v1/models/NAME. Of
 // several servers the first that can be reached answers, those that have the model
 // first, and lists of models are put together. Calls that change a server are refused,
@@ -81,7 +82,8 @@ func (b *Backend) Server() *Backend { return b }
 // Errors have the form that the path has them in: 404 for a model that nothing serves,
 // 413 for a body beyond [HandlerOptions.MaxBody], 415 for one that is compressed, since
 // its model cannot be read, 502 when no server can be reached, 503 with Retry-After when
-// too many callers wait, a turn has not come in time, or f is about to end.
+// too many callers wait, a turn has not come in time, the server is known to hang, or f is
+// about to end.
 //
 // The handler tells a server neither who the caller is (X-Forwarded-For) nor from what
 // page it comes (Origin), for which Ollama would refuse it: whoever mounts it says who
@@ -93,6 +95,7 @@ func Handler(f *foreman.Foreman, o *HandlerOptions) http.Handler {
 	s := &surface{
 		f: f, jobs: f.Handler(), o: *o,
 		bodies: room{most: cmp.Or(o.MaxBodies, 256<<20)},
+		early:  make(chan struct{}, mostAtOnce),
 	}
 	s.o.MaxBody = cmp.Or(o.MaxBody, 64<<20)
 	s.o.WriteTimeout = cmp.Or(o.WriteTimeout, 30*time.Second)
@@ -110,7 +113,8 @@ type surface struct {
 	jobs    http.Handler
 	o       HandlerOptions
 	bodies  room
-	servers []server // in the order of the pools
+	early   chan struct{} // holds a token for each call that is looked at before its turn
+	servers []server      // in the order of the pools
 }
 
 // ServeHTTP answers one call.

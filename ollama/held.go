@@ -52,6 +52,14 @@ func (h *held) forget(model string) {
 	delete(h.of, model)
 }
 
+// loading reports whether a model is being loaded.
+func (h *held) loading(model string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	o := h.of[model]
+	return o != nil && o.ended == 0
+}
+
 // lane is what a model is held as, if that is known.
 func (h *held) lane(model string) (l lane, ok bool) {
 	h.mu.Lock()

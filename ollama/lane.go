@@ -19,7 +19,8 @@ var loadOptions = []string{"main_gpu", "num_batch", "num_ctx", "num_gpu", "num_t
 // Lane names the work that can share a model as it is loaded: the model, and behind it
 // those options of the input with which Ollama loads it, in order, such as "qwen3:30b"
 // or "qwen3:30b num_ctx=8192 num_gpu=1". The options that count are main_gpu, num_batch,
-// num_ctx, num_gpu, num_thread and use_mmap.
+// num_ctx, num_gpu, num_thread and use_mmap. A name with a blank, a quote or = in it, which
+// no model of Ollama has, is in quotes, so that it is not taken for a model with options.
 //
 // Names that are one to Ollama are one here: case, the tag latest and the registry and
 // namespace that Ollama assumes make no difference. So are numbers that are one:
@@ -51,7 +52,11 @@ type option struct{ name, value string }
 // String is the name of the lane.
 func (l lane) String() string {
 	var b strings.Builder
-	b.WriteString(l.model)
+	if strings.ContainsAny(l.model, ` "=`) {
+		b.Write(quote(l.model))
+	} else {
+		b.WriteString(l.model)
+	}
 	for _, o := range l.options {
 		b.WriteString(" " + o.name + "=" + o.value)
 	}
@@ -67,11 +72,25 @@ func (l lane) json() json.RawMessage {
 	return o.bytes()
 }
 
-// parseLane reads the name of a lane. What does not look like one is a model.
+// parseLane reads the name of a lane. What does not look like one, such as a name that
+// was cut, is a model.
 func parseLane(s string) lane {
-	fields := strings.Split(s, " ")
-	l := lane{model: modelName(fields[0])} // of the lane of another server too
-	for _, f := range fields[1:] {
+	model, rest, more := strings.Cut(s, " ")
+	if strings.HasPrefix(s, `"`) {
+		end := skipString([]byte(s), 0)
+		if end < 0 || json.Unmarshal([]byte(s[:end]), &model) != nil {
+			return lane{model: modelName(s)}
+		}
+		rest, more = strings.CutPrefix(s[end:], " ")
+		if !more && rest != "" {
+			return lane{model: modelName(s)}
+		}
+	}
+	l := lane{model: modelName(model)} // of the lane of another server too
+	if !more {
+		return l
+	}
+	for f := range strings.SplitSeq(rest, " ") {
 		name, value, _ := strings.Cut(f, "=")
 		if _, isOption := slices.BinarySearch(loadOptions, name); !isOption || !json.Valid([]byte(value)) {
 			return lane{model: modelName(s)}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -46,6 +47,10 @@ func TestLane(t *testing.T) {
 		{"case", "LLaMA3:8B", ``, "llama3:8b"},
 		{"registry", "registry.ollama.ai/library/llama3:latest", ``, "llama3"},
 		{"namespace", "somebody/llama3", ``, "somebody/llama3"},
+		{"what looks like options", "m num_ctx=8192", ``, `"m num_ctx=8192"`},
+		{"what looks like options, with some", "M num_ctx=8192", `{"options":{"num_ctx":1}}`, `"m num_ctx=8192" num_ctx=1`},
+		{"a quote", `"m" num_ctx=1`, ``, `"\"m\" num_ctx=1"`},
+		{"no name at all", " ", ``, `" "`},
 		{"other registry", "hf.co/library/llama3", ``, "hf.co/library/llama3"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -56,9 +61,17 @@ func TestLane(t *testing.T) {
 	}
 }
 
+// What is no name of a lane is a model of that name, which there is not.
 func TestLaneOfNoModel(t *testing.T) {
-	for _, name := range []string{"", " ", "two words", "m num_ctx", "m num_ctx=", "m num_ctx=x", "m other=1"} {
-		require.Equal(t, name, ollama.LaneAgain(name), "is a model of that name, which there is not")
+	for _, name := range []string{"", "two words", "m num_ctx", "m num_ctx=", "m num_ctx=x", "m other=1", "m ", `"m`, `"m"x`, `"m" x`, `"m" `, `"\x"`} {
+		want := name
+		if name != "" {
+			quoted, err := json.Marshal(name)
+			require.NoError(t, err)
+			want = string(quoted)
+		}
+		require.Equal(t, want, ollama.LaneAgain(name))
+		require.Equal(t, want, ollama.LaneAgain(want))
 	}
 }
 
@@ -87,6 +100,29 @@ func FuzzLane(f *testing.F) {
 		} else {
 			require.NotContains(t, got, "num_ctx")
 		}
+	})
+}
+
+// No two models share a lane by their names, and a name is read back.
+func FuzzLaneOfModel(f *testing.F) {
+	for _, s := range []string{"llama3", "a num_ctx=1", `"a" num_ctx=1`, `"`, `\`, " ", "a=b", "Ä\u2028"} {
+		f.Add(s)
+	}
+	b := newBackend(f, &ollama.Options{})
+	f.Fuzz(func(t *testing.T, model string) {
+		if !utf8.ValidString(model) {
+			return // JSON has no such text
+		}
+		plain := b.Lane(&foreman.Spec{Model: model})
+		with := b.Lane(&foreman.Spec{Model: model, Input: json.RawMessage(`{"options":{"num_ctx":1}}`)})
+		if b.Lane(&foreman.Spec{Model: b.Model(plain)}) != plain {
+			return // such as a:latest:latest, which is read as a:latest, the lane of a
+		}
+		require.Equal(t, plain, ollama.LaneAgain(plain))
+		require.Equal(t, with, ollama.LaneAgain(with))
+		require.Equal(t, plain+" num_ctx=1", with)
+		require.Equal(t, b.Model(plain), b.Model(with))
+		require.Equal(t, strings.ContainsAny(b.Model(plain), ` "=`), strings.HasPrefix(plain, `"`))
 	})
 }
 

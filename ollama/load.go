@@ -26,12 +26,12 @@ const (
 var errLoadTimeout = errors.New("the model was not loaded in time")
 
 // Load unloads what Ollama has loaded and keep does not list, waits until it is gone,
-// up to 30 seconds, and has the model of the lane loaded, with its options. So a model
-// is put out when Foreman has decided so, and never while Foreman has requests for it.
+// up to 30 seconds, and has the model of the lane loaded, with its options, unless it is
+// already, of which Ollama's list is proof enough. So a model is put out when Foreman has decided so, and never while Foreman has requests for it.
 //
-// A model that Ollama refuses to load, because there is none or it only embeds, is not
-// an error: there is nothing to load, and its jobs and callers hear the truth from
-// Ollama. An error of the load itself is returned. A server that cannot be connected
+// Of a model that Ollama does not have nothing is loaded, and nothing unloaded for it. That
+// is no error, nor is one that Ollama refuses to load because it only embeds: its jobs and
+// callers hear the truth from Ollama. An error of the load itself is returned. A server that cannot be connected
 // to, or has not loaded the model within [Options.LoadTimeout], is
 // [foreman.Unavailable]. When ctx ends the request is canceled, which makes Ollama give
 // up the load, and Load returns the cause at once.
@@ -52,6 +52,9 @@ func (b *Backend) Load(ctx context.Context, name string, keep []string) error {
 	if b.fleet != nil && b.claimOn(l.model) < unknownOpenAI {
 		return nil // what nobody has need not put out what is loaded
 	}
+	if b.lacks(ctx, l.model) {
+		return nil
+	}
 	h := b.held.begin(l)
 	loaded, err := b.load(ctx, h, keep)
 	b.held.end(h, loaded)
@@ -69,8 +72,9 @@ func (b *Backend) Load(ctx context.Context, name string, keep []string) error {
 
 // load reports whether the model is loaded now.
 func (b *Backend) load(ctx context.Context, h *holding, keep []string) (bool, error) {
-	if err := b.makeRoom(ctx, h, keep); err != nil {
-		return false, err
+	there, err := b.makeRoom(ctx, h, keep)
+	if there || err != nil {
+		return there, err
 	}
 	body := object{{"model", quote(h.lane.model)}}
 	if len(h.lane.options) > 0 {
@@ -97,12 +101,15 @@ func (b *Backend) load(ctx context.Context, h *holding, keep []string) (bool, er
 	return false, refused(resp)
 }
 
-// makeRoom has unloaded whatever is in the way of a model, and waits until it is gone.
-func (b *Backend) makeRoom(ctx context.Context, h *holding, keep []string) error {
+// makeRoom has unloaded whatever is in the way of a model, and waits until it is gone. It
+// reports whether the model is loaded as it is to be.
+func (b *Backend) makeRoom(ctx context.Context, h *holding, keep []string) (there bool, err error) {
 	models, err := b.loaded(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
+	there = h.before != nil && h.before.String() == h.lane.String() &&
+		slices.ContainsFunc(models, func(model string) bool { return modelName(model) == h.lane.model })
 	var stay []lane
 	for _, name := range keep {
 		stay = append(stay, parseLane(name))
@@ -111,14 +118,14 @@ func (b *Backend) makeRoom(ctx context.Context, h *holding, keep []string) error
 	for _, model := range going {
 		resp, err := b.ask(ctx, http.MethodPost, generatePath, object{{"model", quote(model)}, {"keep_alive", json.RawMessage("0")}})
 		if err != nil {
-			return b.sendingFailed(err)
+			return false, b.sendingFailed(err)
 		}
 		resp.Body.Close() // one that is refused is still there, or has never been
 		if modelName(model) != h.lane.model {
 			b.held.forget(modelName(model))
 		}
 	}
-	return b.gone(ctx, going)
+	return there, b.gone(ctx, going)
 }
 
 // gone waits until none of the models is loaded any more. Ollama lists a model for some

@@ -44,6 +44,7 @@ func TestLoad(t *testing.T) {
 		backend ollama.Options
 		loaded  []string // by others, before
 		before  string   // by Load, after that
+		behind  []string // what others have generated then
 		lane    string
 		keep    []string
 		want    []string // after that
@@ -53,13 +54,16 @@ func TestLoad(t *testing.T) {
 		{name: "others are", loaded: []string{"a", "c"}, lane: "b", want: []string{out("a"), out("c"), bPlain}, left: []string{"b"}},
 		{name: "of other slots", loaded: []string{"a", "c"}, lane: "b", keep: []string{"c num_ctx=8192", "d"}, want: []string{out("a"), bPlain}, left: []string{"c", "b"}},
 		{name: "itself", loaded: []string{"b"}, lane: "b", want: []string{bPlain}, left: []string{"b"}},
-		{name: "itself, by Foreman", before: "b", lane: "b", want: []string{bPlain}, left: []string{"b"}},
+		{name: "itself, by Foreman", before: "b", lane: "b", left: []string{"b"}},
+		{name: "itself, by Foreman with options", before: "b num_ctx=8192", lane: "b num_ctx=8192", left: []string{"b"}},
+		{name: "itself, and others behind its back", before: "b", behind: []string{`{"model":"a"}`}, lane: "b", want: []string{out("a")}, left: []string{"b"}},
+		{name: "others in its place", before: "b", behind: []string{`{"model":"b","keep_alive":0}`, `{"model":"a"}`}, lane: "b", want: []string{out("a"), bPlain}, left: []string{"b"}},
 		{name: "itself with other options", before: "b num_ctx=8192", lane: "b", want: []string{out("b"), bPlain}, left: []string{"b"}},
 		{name: "itself with other options, which another slot holds", before: "b", lane: "b num_ctx=8192", keep: []string{"b"}, want: []string{`{"model":"b","options":{"num_ctx":8192}}`}, left: []string{"b"}},
 		{name: "with options", lane: "b num_ctx=8192 use_mmap=true", want: []string{`{"model":"b","options":{"num_ctx":8192,"use_mmap":true}}`}, left: []string{"b"}},
 		{name: "for a while", backend: ollama.Options{KeepAlive: 90 * time.Second}, lane: "b", want: []string{`{"model":"b","keep_alive":"1m30s"}`}, left: []string{"b"}},
 		{name: "for ever", backend: ollama.Options{KeepAlive: -1}, lane: "b", want: []string{`{"model":"b","keep_alive":-1}`}, left: []string{"b"}},
-		{name: "there is no such model", loaded: []string{"a"}, lane: "x", want: []string{out("a"), `{"model":"x"}`}},
+		{name: "there is no such model", loaded: []string{"a"}, lane: "x", left: []string{"a"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := ollamatest.New(t, ofOllama(ollamatest.Options{MaxLoaded: 3, Lingers: 3}, "a", "b", "c"))
@@ -71,9 +75,12 @@ func TestLoad(t *testing.T) {
 			if c.before != "" {
 				require.NoError(t, b.Load(limited(t), c.before, nil))
 			}
+			for _, body := range c.behind {
+				require.Equal(t, 200, call(t.Context(), "POST", s.URL()+"/api/generate", body).status)
+			}
 			before := len(told(s, "/api/generate"))
 			require.NoError(t, b.Load(limited(t), c.lane, c.keep))
-			require.Equal(t, c.want, told(s, "/api/generate")[before:])
+			require.Equal(t, c.want, append([]string(nil), told(s, "/api/generate")[before:]...))
 			left, err := b.Loaded(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, c.left, left)
@@ -195,7 +202,7 @@ func (l *listed) RoundTrip(r *http.Request) (*http.Response, error) {
 	case r.URL.Path == "/api/ps":
 		l.ps = append(l.ps, time.Now())
 		body = `{"models":[{"name":"stays:latest"}]}`
-	case !strings.Contains(b, "keep_alive"):
+	case r.URL.Path == "/api/generate" && !strings.Contains(b, "keep_alive"):
 		l.loads++
 	}
 	return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(body))}, r.Context().Err()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http/httptest"
+	"net/http/httputil"
 	"testing"
 	"time"
 
@@ -140,17 +141,23 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// trusting is a backend that is not checked for reasons of its own.
+type trusting struct{ *ollama.Backend }
+
+func (trusting) Doubts() <-chan struct{} { return nil }
+
 // What is generated for anybody shows that the server does not hang.
 func TestAnswersAreProofOfLife(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		ask  func(t *testing.T, f *foreman.Foreman)
+		ask  func(t *testing.T, f *foreman.Foreman, b *ollama.Backend)
 	}{
-		{"for a job", func(t *testing.T, f *foreman.Foreman) {
+		{"for a job", func(t *testing.T, f *foreman.Foreman, _ *ollama.Backend) {
 			require.Equal(t, foreman.Done, await(t, f, submit(t, f, "m", `{"prompt":"a"}`)).State)
 		}},
-		{"for a caller", func(t *testing.T, f *foreman.Foreman) {
-			front := httptest.NewServer(ollama.Handler(f, nil))
+		{"for a caller", func(t *testing.T, _ *foreman.Foreman, b *ollama.Backend) {
+			front := httptest.NewServer(httputil.NewSingleHostReverseProxy(b.URL()))
+			front.Config.Handler.(*httputil.ReverseProxy).Transport = b.RoundTripper()
 			defer front.Close()
 			require.Equal(t, 200, call(limited(t), "POST", front.URL+"/v1/chat/completions", chat("m", "a")).status)
 		}},
@@ -158,12 +165,12 @@ func TestAnswersAreProofOfLife(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := ollamatest.New(t, ofOllama(ollamatest.Options{}, "m"))
 			b := newBackend(t, &ollama.Options{URL: s.URL()})
-			f, _ := newForeman(t, b, nil)
+			f, _ := newForeman(t, trusting{b}, nil)
 			require.Equal(t, foreman.Done, await(t, f, submit(t, f, "m", `{"prompt":"a"}`)).State)
 			s.Wedge(true)
 			timesOut(t, b, `{"prompt":"a"}`, 50*time.Millisecond)
 			s.Wedge(false)
-			c.ask(t, f)
+			c.ask(t, f, b)
 			require.NoError(t, b.Check(limited(t)))
 			require.Equal(t, []string{`{"model":"m"}`}, told(s, "/api/generate"), "the load, and no probe")
 		})

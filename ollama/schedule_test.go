@@ -105,42 +105,6 @@ func TestWorkThatKeepsComing(t *testing.T) {
 	require.Less(t, s.Loads, 75, "though they came in turns of three models")
 }
 
-// Two clients that keep asking for the loaded model starve whoever asks for another one,
-// if they ask Ollama. Here that one is answered.
-func TestNobodyStarves(t *testing.T) {
-	const maxWait, token = 100 * time.Millisecond, time.Millisecond
-	r := newRig(t, setUp{
-		model:   &ollamatest.Options{Models: map[string]ollamatest.Behavior{"a": {TokenDelay: token}, "b": {TokenDelay: token}}},
-		foreman: &foreman.Options{MaxWait: maxWait},
-	})
-	ctx, stop := context.WithCancel(limited(t))
-	var clients sync.WaitGroup
-	defer clients.Wait()
-	defer stop()
-	var answered atomic.Int32
-	for range 2 {
-		clients.Go(func() {
-			for ctx.Err() == nil {
-				if call(ctx, "POST", r.front.URL+"/api/chat", chat("a", "one two three four five")).status == 200 {
-					answered.Add(1)
-				}
-			}
-		})
-	}
-	wait(t, r.model, func(s ollamatest.Stats) bool { return s.Of("a").Requests > 4 })
-	before := answered.Load()
-	b := call(limited(t), "POST", r.front.URL+"/api/chat", chat("b", "one two"))
-	require.Equal(t, 200, b.status)
-	meanwhile := answered.Load() - before
-	t.Logf("%d of the others were answered before", meanwhile)
-	// Each of them takes five tokens at least; three times as many for a busy machine.
-	require.LessOrEqual(t, meanwhile, 3*int32(maxWait/(5*token)))
-
-	more := answered.Load()
-	wait(t, r.model, func(s ollamatest.Stats) bool { return s.Of("a").Loads == 2 })
-	require.Eventually(t, func() bool { return answered.Load() > more }, 20*time.Second, time.Millisecond)
-}
-
 // Options that have a model loaded anew are lanes of their own.
 func TestOptionsAreSwapsToo(t *testing.T) {
 	s := ollamatest.New(t, ofOllama(ollamatest.Options{MaxLoaded: 3}, "m"))

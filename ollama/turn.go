@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/foreman-go/foreman"
@@ -43,6 +44,20 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 		s.async(w, r, f, model, body)
 		return
 	}
+	withoutDeadlines(w)
+	s.find(r.Context(), model)
+	servers := s.serving(model)
+	if len(servers) == 0 { // another kind of backend serves it, or nothing does
+		f.fail(w, http.StatusNotFound, fmt.Sprintf("model '%s' not found", model))
+		return
+	}
+	if s.atOnce(w, r, f, servers, model, body) {
+		return
+	}
+	if err := allHang(r.Context(), servers); err != nil {
+		hanging(w, f, err)
+		return
+	}
 	spec := foreman.Spec{Model: model, Owner: foreman.CallerFrom(r.Context()).Owner, QueueTimeout: s.maxWait(w, r)}
 	if priority, ok := prefer.Priority(r.Header); ok {
 		spec.Priority = priority
@@ -50,8 +65,12 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 	}
 	if !onV1(r.URL.Path) {
 		spec.Input = body // has options that the model is loaded with
+		if unloads(r.URL.Path, body) {
+			if input, ok := asHeld(servers, model); ok {
+				spec.Input = input
+			}
+		}
 	}
-	s.find(r.Context(), model)
 	err = s.f.Do(r.Context(), spec, func(ctx context.Context, t foreman.Turn) error {
 		w.Header().Set(positionHeader, strconv.Itoa(t.Position))
 		w.Header().Set(waitHeader, strconv.FormatFloat(t.Waited.Seconds(), 'f', 3, 64))
@@ -63,6 +82,10 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 		b := u.Server()
 		if b.api != OllamaAPI && !onV1(r.URL.Path) {
 			f.fail(w, http.StatusNotFound, fmt.Sprintf("model '%s' not found", model)) // by those that have the path
+			return nil
+		}
+		if err := b.hangs(ctx); err != nil { // as has turned out while the call waited
+			hanging(w, f, err)
 			return nil
 		}
 		b.proxies[f].ServeHTTP(s.impatient(w), withBody(ctx, r, body))
@@ -84,9 +107,17 @@ func (s *surface) find(ctx context.Context, model string) {
 	}
 }
 
+// noWait is how long a call waits that prefers not to: what it takes to find out whether
+// there is a free place, which may have to be looked up in the store.
+const noWait = 50 * time.Millisecond
+
 // maxWait is how long a call may wait for its turn; 0 for as long as it takes.
 func (s *surface) maxWait(w http.ResponseWriter, r *http.Request) time.Duration {
 	const most = math.MaxInt32 * time.Second
+	if prefer.NoWait(r.Header) {
+		w.Header().Set(appliedHeader, "wait=0")
+		return noWait
+	}
 	preferred := prefer.Wait(r.Header, most)
 	if preferred == 0 || s.o.MaxWait > 0 && s.o.MaxWait < preferred {
 		return s.o.MaxWait
@@ -109,6 +140,31 @@ func (s *surface) withoutModel(w http.ResponseWriter, r *http.Request, f form) {
 		return
 	}
 	s.passOn(w, r, f, ollama)
+}
+
+// withoutDeadlines lifts the limits that the server has on reading a request, which has
+// been read, and on writing the answer: they would count the wait, and a deadline of
+// reading that passes is taken for a caller that has hung up. Each write of the answer gets a
+// limit of its own.
+func withoutDeadlines(w http.ResponseWriter) {
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Time{}) // a recorder knows no deadlines
+	_ = c.SetWriteDeadline(time.Time{})
+}
+
+// allHang tells why a call would wait in vain: every server that it could be for hangs.
+func allHang(ctx context.Context, servers []server) (err error) {
+	for _, one := range servers {
+		if err = one.hangs(ctx); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func hanging(w http.ResponseWriter, f form, err error) {
+	w.Header().Set("Retry-After", "5")
+	f.fail(w, http.StatusServiceUnavailable, strings.TrimPrefix(err.Error(), "ollama: "))
 }
 
 func refuseBody(w http.ResponseWriter, f form, err error) {

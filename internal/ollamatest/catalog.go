@@ -32,10 +32,28 @@ func tagged(name string) string {
 }
 
 func (c *catalog) get(name string) (Behavior, bool) {
+	name = c.resolve(name)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b, ok := c.models[tagged(name)]
+	b, ok := c.models[name]
 	return b, ok
+}
+
+// resolve is the name that a model has here, whatever it is called: case makes no
+// difference, nor do the registry and the namespace that Ollama assumes.
+func (c *catalog) resolve(name string) string {
+	name = tagged(strings.TrimPrefix(strings.TrimPrefix(name, "registry.ollama.ai/"), "library/"))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.models[name]; ok {
+		return name
+	}
+	for here := range c.models {
+		if strings.EqualFold(here, name) {
+			return here
+		}
+	}
+	return name
 }
 
 func (c *catalog) has(name string) bool {

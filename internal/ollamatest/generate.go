@@ -150,7 +150,7 @@ type exchange struct {
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, x *exchange) {
 	if x.empty && x.keepAlive != nil && x.keepAlive.Duration == 0 {
-		s.sched.unload(tagged(x.model))
+		s.sched.unload(s.models.resolve(x.model))
 		reply(w, http.StatusOK, x.render(chunk{done: true, reason: "unload"}))
 		return
 	}

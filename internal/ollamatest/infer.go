@@ -57,7 +57,7 @@ func (s *Server) use(w http.ResponseWriter, r *http.Request, q *question, fn fun
 		fail(w, http.StatusInternalServerError, "%v", err)
 		return
 	}
-	runner, loading, err := s.sched.acquire(r.Context(), wanted{tagged(q.model), settingsOf(q.options)}, b.LoadDelay)
+	runner, loading, err := s.sched.acquire(r.Context(), wanted{s.models.resolve(q.model), settingsOf(q.options)}, b.LoadDelay)
 	switch {
 	case errors.Is(err, errMaxQueue):
 		fail(w, http.StatusServiceUnavailable, "%v", err)

@@ -76,9 +76,12 @@ type recorder struct {
 	all   []Request
 	stats Stats
 	news  chan struct{} // closed and replaced at every change
+	named func(string) string
 }
 
-func (c *recorder) init() {
+// init has models counted by the name that named gives them.
+func (c *recorder) init(named func(string) string) {
+	c.named = named
 	c.news = make(chan struct{})
 	c.stats.models = map[string]ModelStats{}
 }
@@ -102,7 +105,7 @@ func (c *recorder) begin(r Request, infer bool, ctx context.Context) func() {
 	}
 	var body struct{ Model string }
 	_ = json.Unmarshal(r.Body, &body) // a body without a model is answered as such
-	model := tagged(body.Model)
+	model := c.named(body.Model)
 	c.changed(func(s *Stats) { s.came(model) })
 	return func() {
 		c.changed(func(s *Stats) {

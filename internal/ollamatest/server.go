@@ -98,7 +98,7 @@ func Start(o *Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ollamatest: %w", err)
 	}
-	s.record.init()
+	s.record.init(s.models.resolve)
 	s.sched = newScheduler(o, s.now, s.record.changed)
 	s.http = httptest.NewUnstartedServer(s)
 	s.http.Listener.Close() // the one it made for itself

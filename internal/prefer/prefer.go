@@ -16,6 +16,12 @@ func Wait(h http.Header, most time.Duration) time.Duration {
 	return seconds(value, most)
 }
 
+// NoWait reports whether a caller prefers not to wait at all: wait=0.
+func NoWait(h http.Header) bool {
+	value, _ := preference(h, "wait")
+	return value != "" && strings.Trim(value, "0") == ""
+}
+
 // Async reports whether a caller prefers not to wait for the answer (section 4.1).
 func Async(h http.Header) bool {
 	value, ok := preference(h, "respond-async")

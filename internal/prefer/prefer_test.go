@@ -49,6 +49,15 @@ func TestWait(t *testing.T) {
 	}
 }
 
+func TestNoWait(t *testing.T) {
+	for line, want := range map[string]bool{
+		"wait=0": true, "respond-async, Wait = \"00\"": true,
+		"": false, "wait": false, "wait=": false, "wait=1": false, "wait=10": false, "wait=-0": false, "wait=1, wait=0": false,
+	} {
+		require.Equal(t, want, prefer.NoWait(http.Header{"Prefer": {line}}), line)
+	}
+}
+
 func TestPriority(t *testing.T) {
 	for line, want := range map[string]int{
 		"priority=5": 5, "Priority=-100": -100, `wait=3, priority="100"`: 100, "priority=0": 0, "priority=+7": 7,

@@ -21,13 +21,19 @@ func New(log *slog.Logger) (Backend, error) {
 	return Backend{server}, err
 }
 
-var _ ollama.Upstream = Backend{}
+var (
+	_ ollama.Upstream = Backend{}
+	_ foreman.Checker = Backend{}
+)
 
 // Is reports whether a name asks for the echo model.
 func Is(model string) bool { return strings.TrimSuffix(model, ":latest") == Model }
 
 // Server is what callers are passed on to.
 func (b Backend) Server() *ollama.Backend { return b.server }
+
+// Check passes: the echo model is there when no server is, and the program is ready for it.
+func (b Backend) Check(context.Context) error { return nil }
 
 // Run runs one attempt. It returns [foreman.Permanent] for options that cannot be.
 func (b Backend) Run(ctx context.Context, t *foreman.Task) error {
