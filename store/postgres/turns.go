@@ -51,7 +51,7 @@ func (t *txn) queueTurns() {
 			coalesce((SELECT r.turn FROM @.ready r WHERE r.lane = u.lane AND r.rank = u.rank AND r.turn > 0
 				ORDER BY r.lane, r.rank, r.turn, r.id LIMIT 1), 0),
 			coalesce((SELECT r.turn FROM @.ready r WHERE r.lane = u.lane AND r.rank = u.rank AND r.owner = u.owner AND r.turn > 0
-				ORDER BY r.lane DESC, r.rank DESC, r.owner DESC, r.turn DESC LIMIT 1), 0),
+				ORDER BY r.owner DESC, r.lane DESC, r.rank DESC, r.turn DESC LIMIT 1), 0),
 			coalesce((SELECT w.last FROM @.withdrawn w WHERE w.lane = u.lane AND w.rank = u.rank AND w.owner = u.owner), 0)
 		FROM unnest($1::bytea[], $2::integer[], $3::bytea[]) u (lane, rank, owner)`,
 		texts(list, func(s *share) string { return s.lane }),

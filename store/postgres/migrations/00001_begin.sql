@@ -53,7 +53,7 @@ CREATE TABLE @.ready (
 	since timestamptz,
 	PRIMARY KEY (lane, rank, turn, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX ready_owner ON @.ready (lane, rank, owner, turn);
+CREATE INDEX ready_owner ON @.ready (owner, lane, rank, turn); -- of no use without an owner
 
 -- The last turn of owners who have withdrawn a record that had it.
 CREATE TABLE @.withdrawn (
