@@ -5,7 +5,7 @@
 // transaction: a lone caller pays one commit, and many callers share one. Processes
 // do not wait for each other but where they change the same record: claims pass over
 // what others are claiming, numbers are kept in a slot for each process, and the feed
-// is put in order without a common lock (docs/adr/0028).
+// is put in order without a common lock (docs/adr/0031).
 //
 // Every time that is given by nobody, and every comparison with the present time, is
 // by the clock of the database. Leases of a process that has died run out: opening

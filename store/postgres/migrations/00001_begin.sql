@@ -125,7 +125,7 @@ CREATE TABLE @.fronts (
 CREATE INDEX fronts_sendable ON @.fronts (endpoint, id) WHERE at IS NULL;
 CREATE INDEX fronts_waiting ON @.fronts (leased, at, id) WHERE at IS NOT NULL;
 
--- Positions of the feed: see docs/adr/0028. A transaction takes blocks of 4096, after it
+-- Positions of the feed: see docs/adr/0031. A transaction takes blocks of 4096, after it
 -- has announced that it will, and from where on.
 CREATE SEQUENCE @.positions INCREMENT BY 4096 MINVALUE 4096 START 4096;
 SELECT nextval('@.positions');
