@@ -35,7 +35,7 @@ var arrows = map[string][]string{
 	"ollama":                    {".", "internal/prefer"},
 	"command":                   {".", "artifact"},
 	"cmd/foremand":              {"cmd/foremand/internal/..."},
-	"cmd/foremand/internal/...": {".", "store", "webhook", "ollama", "command", "cmd/foremand/internal/..."},
+	"cmd/foremand/internal/...": {".", "artifact", "artifact/blobstore", "store", "store/postgres", "webhook", "ollama", "command", "cmd/foremand/internal/..."},
 	"examples/...":              {".", "webhook", "command"},
 }
 

@@ -19,7 +19,11 @@ import (
 type config struct {
 	addr              string
 	data              string
-	dataGiven         bool // data is not just the default
+	dataGiven         bool   // data is not just the default
+	store             string // a URL; empty for data
+	storeSchema       string
+	storePoll         bool
+	artifacts         string // a URL; empty for data
 	dev               bool
 	ollama            []string
 	openai            []string

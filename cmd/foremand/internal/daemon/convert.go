@@ -25,6 +25,17 @@ func toText(to *string) func(string) error {
 	}
 }
 
+// toStore accepts the URL of a PostgreSQL database, which may have a password in it.
+func toStore(to *string) func(string) error {
+	return func(v string) error {
+		if v != "" && !strings.HasPrefix(v, "postgres://") && !strings.HasPrefix(v, "postgresql://") {
+			return errors.New("must be the URL of a PostgreSQL database, such as postgres://user@host/db?sslmode=verify-full")
+		}
+		*to = v
+		return nil
+	}
+}
+
 func toDir(to *string) func(string) error {
 	return func(v string) error {
 		if v == "" {

@@ -27,11 +27,16 @@ const (
 )
 
 // Main runs foremand with arguments and an environment in the form of [os.Environ],
-// until it is told to end by SIGTERM or SIGINT, and returns the exit code: 0 for an
+// until it is told to end by SIGTERM or SIGINT, or moves jobs if the first argument is
+// export or import, and returns the exit code: 0 for an
 // end as asked for, 1 when something went wrong, 2 for a setting that is wrong. What
 // went wrong is one sentence on stderr. A second signal exits at once with 1.
 func Main(args, environ []string, stdout, stderr io.Writer) int {
-	c, err := load(args, environ)
+	var c *config
+	move, file, args, err := splitMove(args)
+	if err == nil {
+		c, err = load(args, environ)
+	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		usage(stdout)
@@ -45,7 +50,12 @@ func Main(args, environ []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := untilSignal()
 	defer stop()
-	if err := run(ctx, c, stdout, stderr); err != nil {
+	if move != "" {
+		err = runMove(ctx, c, move, file, stdout, stderr)
+	} else {
+		err = run(ctx, c, stdout, stderr)
+	}
+	if err != nil {
 		fmt.Fprintf(stderr, "foremand: %v\n", err)
 		if _, ok := errors.AsType[*settingError](err); ok {
 			return misused
@@ -118,13 +128,20 @@ func run(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := foreman.New(pools, &foreman.Options{
+	where, err := c.open(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, where.close()) }()
+	o := foreman.Options{
 		Dir: c.data, Logger: log,
 		Slots: c.slots, PerSlot: c.perSlot, MaxWait: c.maxWait, MaxWaiting: c.maxCallers, Models: c.models,
 		JobTTL: c.jobTTL, ArtifactTTL: c.artifactTTL,
 		Webhook: hooks,
 		BaseURL: c.publicURL, TrustForwarded: c.trustForwarded,
-	})
+	}
+	where.in(&o)
+	f, err := foreman.New(pools, &o)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,10 @@ func (c *config) settings(environ []string) []setting {
 	return []setting{
 		{"addr", text, "HOST:PORT", "127.0.0.1:8470", "where to listen; off loopback only with tokens", toAddr(&c.addr)},
 		{"data", text, "DIR", "foreman-data", "where jobs and artifacts are kept", toDir(&c.data)},
+		{"store", text, "URL", "", "keeps jobs in PostgreSQL, such as postgres://user@host/db, for many foremands, instead of in -data; better in a variable or the file if it has a password", toStore(&c.store)},
+		{"store-schema", text, "NAME", "foreman", "the schema there that has the tables", toText(&c.storeSchema)},
+		{"store-poll", boolean, "", "false", "use nothing there that lasts longer than a transaction: for PgBouncer in transaction mode", toBool(&c.storePoll)},
+		{"artifacts", text, "URL", "", "keeps artifacts in a bucket, such as s3://bucket?region=eu-central-1, gs://, azblob:// or file:///mnt/shared, instead of in -data", toText(&c.artifacts)},
 		{"dev", boolean, "", "false", "try it out: an echo model, a webhook receiver, a new data directory", toBool(&c.dev)},
 		{"ollama", list, "URLS", cmp.Or(lookUp(environ, "OLLAMA_HOST"), "127.0.0.1:11434"), "the Ollama server that runs the jobs, or several, each with slots of its own; $OLLAMA_HOST if it is set", toOllama(&c.ollama)},
 		{"openai", list, "URLS", "", "servers of OpenAI's API: vLLM, llama.cpp, LM Studio; with -ollama beside those of Ollama, else instead", toOpenAI(&c.openai)},

@@ -12,6 +12,7 @@ func usage(w io.Writer) {
 	fmt.Fprint(w, `foremand queues jobs for an Ollama server, runs them and keeps what comes of them.
 
 Try it out:  foremand -dev
+Move jobs:   foremand export [flags] FILE, then foremand import [flags] FILE
 
 `)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
