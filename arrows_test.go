@@ -36,7 +36,7 @@ var arrows = map[string][]string{
 	"command":                   {".", "artifact"},
 	"cmd/foremand":              {"cmd/foremand/internal/..."},
 	"cmd/foremand/internal/...": {".", "artifact", "artifact/blobstore", "store", "store/postgres", "webhook", "ollama", "command", "cmd/foremand/internal/..."},
-	"examples/...":              {".", "webhook", "command"},
+	"examples/...":              {".", "artifact/blobstore", "store/postgres", "webhook", "command"},
 }
 
 // The modules that a program inherits with the root package. A heavier one belongs in

@@ -35,37 +35,19 @@ type Moved struct {
 	Left int `json:"-"`
 }
 
-// The entries of an export, which is a tar archive. A job stands before its artifacts.
-const (
-	exportFormat  = 1
-	exportHead    = "foreman.json"
-	exportJobs    = "jobs/"
-	exportOutputs = "artifacts/"
-	exportEnd     = "end.json"
-)
-
-// exportStart is the first entry.
-type exportStart struct {
-	Format int         `json:"format"`
-	At     time.Time   `json:"at"`
-	Paused store.Pause `json:"paused"`
-}
-
-// exportSum is the last entry.
-type exportSum struct {
-	Moved
-	SHA256 string `json:"sha256"` // of the names and the data of all entries before it
-}
-
 // Export writes everything there is, so that [Foreman.Import] can make it again in front of
 // another store: jobs with their ids, versions, attempts and results, events, deliveries,
 // idempotency keys, artifacts, and what is paused. It is a tar archive that ends with
 // counts and a checksum: without its end it is of no use to Import.
 //
 // Nothing may run meanwhile, in this process or any other that shares the store:
-// [ErrRunning] says that Run is under way, and [ErrState] that a job is being run. Other
-// errors: [errors.ErrUnsupported] for a store that is no [store.Mover],
-// [ErrUnavailable], those of w and the context's.
+// [ErrRunning] says that Run is under way, and [ErrState] that a job is being run. Nor may
+// jobs be submitted: they may be in it, or not. Other errors: [errors.ErrUnsupported] for
+// a store that is no [store.Mover], [ErrTooLarge] for a job that has more than 256 MiB of
+// JSON without its artifacts, [ErrUnavailable], those of w and the context's.
+//
+// What an attempt has generated that a crash has cut short is not in it until Run was under
+// way once more, which makes the artifact partial of it.
 func (f *Foreman) Export(ctx context.Context, w io.Writer) (Moved, error) {
 	from, done, err := f.moving()
 	if err != nil {
@@ -117,7 +99,7 @@ func (x *exporting) run(ctx context.Context, from store.Mover) error {
 	if err != nil {
 		return fromStore(err)
 	}
-	if err := x.json(exportHead, exportStart{exportFormat, x.at, paused}); err != nil {
+	if err := x.json(exportHead, mostStart, exportStart{exportFormat, x.at, paused}); err != nil {
 		return err
 	}
 	for after := (ulid.ULID{}); ; {
@@ -142,7 +124,7 @@ func (x *exporting) run(ctx context.Context, from store.Mover) error {
 	}
 	x.end.Left = backlog - x.end.Pending
 	x.end.SHA256 = hex.EncodeToString(x.sum.Sum(nil))
-	if err := x.json(exportEnd, &x.end); err != nil {
+	if err := x.json(exportEnd, mostStart, &x.end); err != nil {
 		return err
 	}
 	return x.tar.Close()
@@ -152,7 +134,7 @@ func (x *exporting) job(ctx context.Context, w *store.Whole) error {
 	if w.State == store.Working && w.Deadline.After(x.at) {
 		return fmt.Errorf("%w: it is being run: stop every process that uses the store, wait until leases have run out, and export again", ErrState)
 	}
-	if err := x.json(exportJobs+w.ID.String(), w); err != nil {
+	if err := x.json(exportJobs+w.ID.String(), mostExported, w); err != nil {
 		return err
 	}
 	x.end.count(w)
@@ -197,10 +179,13 @@ func (x *exporting) artifact(ctx context.Context, k artifact.Key, size int64) er
 	return x.entry(entryOf(k), size, r)
 }
 
-func (x *exporting) json(name string, v any) error {
+func (x *exporting) json(name string, most int, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
+	}
+	if len(b) > most {
+		return fmt.Errorf("%w: %d bytes of JSON; an export has at most %d", ErrTooLarge, len(b), most)
 	}
 	return x.entry(name, int64(len(b)), bytes.NewReader(b))
 }

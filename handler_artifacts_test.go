@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +94,35 @@ func TestArtifactsOverHTTP(t *testing.T) {
 	require.Equal(t, "bytes */262145", r.header.Get("Content-Range"))
 	require.Empty(t, r.header.Get("ETag")+r.header.Get("Content-Disposition"))
 	a.get(large+"x").fails(http.StatusNotFound, foreman.ErrNotFound)
+}
+
+// A job whose data is lost, with a bucket that is older than the database, is there all
+// the same.
+func TestArtifactsThatAreLost(t *testing.T) {
+	dir := t.TempDir()
+	f := newForeman(t, foreman.BackendFunc(func(_ context.Context, task *foreman.Task) error {
+		for _, name := range []string{"kept", "lost"} {
+			if _, err := task.Artifact(name, "text/plain", strings.NewReader(name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}), foreman.Options{Dir: dir})
+	stop := start(t, f)
+	id := submit(t, f, foreman.Spec{})
+	await(t, f, id)
+	stop()
+	for _, file := range files(t, filepath.Join(dir, "artifacts")) {
+		if strings.HasSuffix(file, "-lost") {
+			require.NoError(t, os.Remove(file))
+		}
+	}
+	a := newAPI(t, f)
+	body := string(a.get("/jobs/" + id.String()).is(http.StatusOK).body)
+	require.Contains(t, body, `"data":"kept"`)
+	require.Contains(t, body, `"url":"/jobs/`+id.String()+`/artifacts/lost","data_removed":true`)
+	a.get("/jobs/"+id.String()+"/artifacts/lost").fails(http.StatusGone, foreman.ErrGone)
+	a.get("/jobs/"+id.String()+"/artifacts/none").fails(http.StatusNotFound, foreman.ErrNotFound)
 }
 
 // An artifact of a failed job may be another one after a retry, and is not to be kept

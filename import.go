@@ -1,33 +1,30 @@
 package foreman
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"path"
-	"strconv"
-	"strings"
 
-	"github.com/foreman-go/foreman/artifact"
 	"github.com/foreman-go/foreman/store"
 )
 
 // Import adds what [Foreman.Export] has written to the store and the artifacts of f. It
 // reads r twice: first it makes sure that everything is there and is what was written,
-// and then it adds it. A job that is there already is left as it is, so that an import that
-// was cut off can be made again from its beginning.
+// and then it adds it: what is paused, and then each job after its artifacts. A job that is
+// there already is left as it is, even if it has gone on since, so that an import that was
+// cut off can be made again from its beginning.
 //
-// Nothing may run meanwhile. Errors: [ErrRunning]; [ErrMalformed] for what is no whole
-// export; [ErrState] if the store has another version of one of the jobs, or another job
-// has its idempotency key; [errors.ErrUnsupported] for a store that is no [store.Mover];
-// [ErrFull], [ErrUnavailable], those of r and the context's. What was added before an
-// error stays.
+// Run must not be under way in this process. Other processes that share the store may run,
+// and begin with what comes: no job is there before its artifacts, nor before what pauses it.
+//
+// Errors: [ErrRunning]; [ErrMalformed] for what is no whole export, of which nothing was
+// added; [ErrState] if the store has an earlier version of one of the jobs, or another job
+// has its idempotency key; [ErrInvalid] for what the store cannot keep;
+// [errors.ErrUnsupported] for a store that is no [store.Mover]; [ErrFull],
+// [ErrUnavailable], those of r and the context's. What was added before an error stays.
 func (f *Foreman) Import(ctx context.Context, r io.ReadSeeker) (Moved, error) {
 	to, done, err := f.moving()
 	if err != nil {
@@ -47,168 +44,70 @@ type importing struct {
 	to    store.Mover
 	have  Moved
 	batch []store.Whole
-	size  int
-	// artifacts of the job read last, by the names of their entries
-	outputs map[string]artifact.Info
-	known   bool // the store has that job
+	size  int64 // of the batch, and of artifacts that were put for it
+	bytes int64
+	known bool // the store has the job that was read last
 }
 
+// A batch ends with so many jobs, so much of them, or so much of their artifacts: these
+// must not wait long for their jobs where another process may sweep.
+const (
+	importBatch   = 200
+	importBytes   = 16 << 20
+	importOutputs = 1 << 30
+)
+
 func (in *importing) run(ctx context.Context, r io.ReadSeeker) error {
-	begin, end, err := verifyExport(ctx, r)
-	if err != nil {
+	check := reading{output: verify}
+	if err := check.run(ctx, r); err != nil {
 		return err
 	}
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	err = eachEntry(ctx, r, func(name string, data io.Reader) error {
-		switch {
-		case strings.HasPrefix(name, exportJobs):
-			return in.job(ctx, data)
-		case strings.HasPrefix(name, exportOutputs):
-			return in.artifact(ctx, name, data)
-		}
-		return nil
-	})
-	if err == nil {
-		err = in.flush(ctx)
+	add := reading{
+		begin:  func(s *exportStart) error { return in.pause(ctx, s.Paused) },
+		job:    func(w *store.Whole, size int64) error { return in.job(ctx, w, size) },
+		output: func(o output, data io.Reader) error { return in.output(ctx, o, data) },
 	}
-	if err != nil {
+	if err := add.run(ctx, r); err != nil {
 		return err
 	}
-	for _, p := range pausesOf(begin.Paused) {
+	in.have.Missing = add.have.Missing
+	return in.flush(ctx)
+}
+
+// verify makes sure that an artifact is what its job says.
+func verify(o output, data io.Reader) error {
+	sum := sha256.New()
+	if _, err := io.Copy(sum, data); err != nil {
+		return fmt.Errorf("%w: artifact %s: %w", ErrMalformed, o.key, err)
+	}
+	if hex.EncodeToString(sum.Sum(nil)) != o.info.SHA256 {
+		return malformed("artifact %s is not what its job says it is", o.key)
+	}
+	return nil
+}
+
+// pause pauses what is paused in the export. The rest stays as it is.
+func (in *importing) pause(ctx context.Context, p store.Pause) error {
+	for _, p := range []store.Pause{{All: p.All}, {Lanes: p.Lanes}} {
+		if !p.All && len(p.Lanes) == 0 {
+			continue
+		}
 		if err := in.f.o.Store.Pause(ctx, p); err != nil {
 			return fromStore(err)
 		}
 	}
-	in.have.Missing = end.Missing
-	if in.have.Jobs != end.Jobs {
-		return fmt.Errorf("%w: %d jobs of %d", ErrMalformed, in.have.Jobs, end.Jobs)
-	}
 	return nil
 }
-
-// pausesOf is what to pause for a store to have what p says.
-func pausesOf(p store.Pause) (out []store.Pause) {
-	if p.All {
-		out = append(out, store.Pause{All: true})
-	}
-	if len(p.Lanes) > 0 {
-		out = append(out, store.Pause{Lanes: p.Lanes})
-	}
-	return out
-}
-
-// eachEntry visits the entries of an archive.
-func eachEntry(ctx context.Context, r io.Reader, visit func(name string, data io.Reader) error) error {
-	for archive := tar.NewReader(r); ; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("%w: it is no export, or is cut short: %w", ErrMalformed, err)
-		}
-		if err := visit(h.Name, archive); err != nil {
-			return err
-		}
-	}
-}
-
-// verifyExport makes sure that an export is whole, and returns what it says at its
-// beginning and at its end.
-func verifyExport(ctx context.Context, r io.Reader) (begin exportStart, end exportSum, err error) {
-	var have Moved
-	sum := sha256.New()
-	ended := false
-	err = eachEntry(ctx, r, func(name string, data io.Reader) error {
-		if ended {
-			return fmt.Errorf("%w: %s comes after the end", ErrMalformed, name)
-		}
-		if ended = name == exportEnd; ended {
-			return readJSON(data, &end)
-		}
-		_, _ = io.WriteString(sum, name+"\n")
-		tee := io.TeeReader(data, sum)
-		switch {
-		case name == exportHead:
-			if err := readJSON(tee, &begin); err != nil {
-				return err
-			}
-			if begin.Format != exportFormat {
-				return fmt.Errorf("%w: the export has format %d, and this program reads %d", ErrMalformed, begin.Format, exportFormat)
-			}
-		case strings.HasPrefix(name, exportJobs):
-			var w store.Whole
-			if err := readJSON(tee, &w); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-			have.count(&w)
-		case strings.HasPrefix(name, exportOutputs):
-			n, err := io.Copy(io.Discard, tee)
-			if err != nil {
-				return fmt.Errorf("%w: %s: %w", ErrMalformed, name, err)
-			}
-			have.Artifacts++
-			have.Bytes += n
-		}
-		return nil
-	})
-	if err != nil {
-		return begin, end, err
-	}
-	have.Missing = end.Missing
-	switch {
-	case begin.Format == 0 || !ended:
-		return begin, end, fmt.Errorf("%w: it is no export, or is cut short: export again", ErrMalformed)
-	case have != end.Moved, hex.EncodeToString(sum.Sum(nil)) != end.SHA256:
-		return begin, end, fmt.Errorf("%w: the export is not what was written, by its counts or its checksum: export again", ErrMalformed)
-	}
-	return begin, end, nil
-}
-
-func readJSON(r io.Reader, v any) error {
-	b, err := io.ReadAll(r)
-	if err == nil {
-		err = json.Unmarshal(b, v)
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	return nil
-}
-
-const (
-	importBatch = 200
-	importBytes = 16 << 20
-)
 
 // job takes a job to be added once its artifacts are there.
-func (in *importing) job(ctx context.Context, data io.Reader) error {
-	b, err := io.ReadAll(data)
-	if err != nil {
-		return err
-	}
-	if len(in.batch) >= importBatch || in.size+len(b) > importBytes {
+func (in *importing) job(ctx context.Context, w *store.Whole, size int64) error {
+	if len(in.batch) >= importBatch || in.size+size > importBytes || in.bytes > importOutputs {
 		if err := in.flush(ctx); err != nil {
 			return err
 		}
-	}
-	var w store.Whole
-	if err := readJSON(bytes.NewReader(b), &w); err != nil {
-		return err
-	}
-	e, err := fromRecord(w.Record)
-	if err != nil {
-		return fmt.Errorf("job %s: %w", w.ID, fromStore(err))
-	}
-	in.outputs = map[string]artifact.Info{}
-	for i := range e.Artifacts {
-		k := artifactKey(&e.Job, &e.Artifacts[i])
-		in.outputs[entryOf(k)] = e.Artifacts[i].Info
 	}
 	switch _, err := in.f.o.Store.Get(ctx, w.ID); {
 	case errors.Is(err, store.ErrNotFound):
@@ -218,38 +117,25 @@ func (in *importing) job(ctx context.Context, data io.Reader) error {
 	default:
 		in.known = true
 	}
-	in.batch, in.size = append(in.batch, w), in.size+len(b)
+	in.batch, in.size = append(in.batch, *w), in.size+size
 	return nil
 }
 
-// entryOf is the name of the entry of an artifact.
-func entryOf(k artifact.Key) string {
-	return exportOutputs + path.Join(k.Job, strconv.FormatUint(k.Run, 10), k.Name)
-}
-
-// artifact adds an artifact of the job that was read last.
-func (in *importing) artifact(ctx context.Context, name string, data io.Reader) error {
-	info, ok := in.outputs[name]
-	if !ok {
-		return fmt.Errorf("%w: %s is of no job before it", ErrMalformed, name)
-	}
+// output adds an artifact of the job that was read last.
+func (in *importing) output(ctx context.Context, o output, data io.Reader) error {
 	in.have.Artifacts++
-	in.have.Bytes += info.Size
+	in.have.Bytes += o.info.Size
 	if in.known {
 		return nil // its job is there, and came after it
 	}
-	parts := strings.Split(strings.TrimPrefix(name, exportOutputs), "/")
-	run, err := strconv.ParseUint(parts[1], 10, 64)
-	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrMalformed, name, err)
+	got, err := in.f.o.Artifacts.Put(ctx, o.key, o.info.ContentType, data, 0)
+	switch {
+	case err != nil:
+		return fmt.Errorf("artifact %s: %w", o.key, fromArtifact(err))
+	case got.SHA256 != o.info.SHA256:
+		return malformed("artifact %s is not what its job says it is", o.key)
 	}
-	got, err := in.f.o.Artifacts.Put(ctx, artifact.Key{Job: parts[0], Run: run, Name: parts[2]}, info.ContentType, data, 0)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, fromArtifact(err))
-	}
-	if got.SHA256 != info.SHA256 {
-		return fmt.Errorf("%w: %s is not what its job says it is", ErrMalformed, name)
-	}
+	in.bytes += o.info.Size
 	return nil
 }
 
@@ -265,8 +151,10 @@ func (in *importing) flush(ctx context.Context) error {
 	}
 	for i, r := range results {
 		switch {
-		case errors.Is(r.Err, store.ErrExists), errors.Is(r.Err, store.ErrKeyReused):
-			return fmt.Errorf("%w: job %s: %w: import into a store without jobs of other origin", ErrState, in.batch[i].ID, r.Err)
+		case errors.Is(r.Err, store.ErrExists):
+			return fmt.Errorf("%w: job %s: the store has had an earlier version of it: import into one that has none of these jobs: %w", ErrState, in.batch[i].ID, r.Err)
+		case errors.Is(r.Err, store.ErrKeyReused):
+			return fmt.Errorf("%w: job %s: another job there has its idempotency key: %w", ErrState, in.batch[i].ID, r.Err)
 		case r.Err != nil:
 			return fmt.Errorf("job %s: %w", in.batch[i].ID, fromStore(r.Err))
 		}
@@ -275,6 +163,7 @@ func (in *importing) flush(ctx context.Context) error {
 		}
 		in.have.count(&in.batch[i])
 	}
-	in.batch, in.size = in.batch[:0], 0
+	clear(in.batch)
+	in.batch, in.size, in.bytes = in.batch[:0], 0, 0
 	return nil
 }

@@ -108,8 +108,8 @@ func (f *Foreman) Artifacts(ctx context.Context, id ulid.ULID) ([]Artifact, erro
 
 // OpenArtifact opens the data of one output of a job; the caller closes it, and does not
 // let ctx end before. Errors: those of Status, [ErrNotFound] if the job has no output of
-// that name, [ErrGone] if its time is over, [ErrUnavailable] if the artifact store cannot
-// be reached.
+// that name, [ErrGone] if its time is over or its data is lost, [ErrUnavailable] if the
+// artifact store cannot be reached.
 func (f *Foreman) OpenArtifact(ctx context.Context, id ulid.ULID, name string) (io.ReadSeekCloser, Artifact, error) {
 	e, err := f.entry(ctx, id)
 	if err != nil {
@@ -128,6 +128,9 @@ func (f *Foreman) openArtifact(ctx context.Context, e *entry, name string) (io.R
 			return nil, *a, fmt.Errorf("%w: artifact %s of job %s was kept for its time, which is over", ErrGone, name, e.ID)
 		}
 		r, err := f.o.Artifacts.Open(ctx, artifactKey(&e.Job, a))
+		if errors.Is(err, artifact.ErrNotFound) {
+			return nil, *a, fmt.Errorf("%w: artifact %s of job %s was removed, or is lost: the job has it, and its data is not there", ErrGone, name, e.ID)
+		}
 		if err != nil {
 			return nil, *a, fmt.Errorf("artifact %s of job %s: %w", name, e.ID, fromArtifact(err))
 		}

@@ -74,7 +74,8 @@ func durationJSON(d time.Duration) string {
 }
 
 // whole is a job with its artifacts. Between reading the job and its artifacts these
-// may be removed, by a retry or with the job: then it looks again.
+// may be removed, by a retry or with the job: then it looks again. Those that are lost
+// all the same, with a bucket say, are as if their time were over.
 func (h *handler) whole(ctx context.Context, j *Job, base string) (*jobJSON, error) {
 	for tries := 1; ; tries++ {
 		metas, err := h.f.inline(ctx, j, base)
@@ -84,13 +85,36 @@ func (h *handler) whole(ctx context.Context, j *Job, base string) (*jobJSON, err
 			return out, nil
 		}
 		const most = 3
-		if !errors.Is(err, artifact.ErrNotFound) || tries == most {
+		if !errors.Is(err, artifact.ErrNotFound) || tries > most {
 			return nil, err
 		}
-		if j, err = h.f.Status(ctx, j.ID); err != nil {
+		if j, err = h.f.Status(ctx, j.ID); err == nil && tries == most {
+			err = h.f.markLost(ctx, j)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
+}
+
+// markLost says of those artifacts of a job that are not there that they are removed.
+func (f *Foreman) markLost(ctx context.Context, j *Job) error {
+	for i := range j.Artifacts {
+		a := &j.Artifacts[i]
+		if a.Removed {
+			continue
+		}
+		r, err := f.o.Artifacts.Open(ctx, artifactKey(j, a))
+		switch {
+		case err == nil:
+			_ = r.Close() // nothing was read
+		case errors.Is(err, artifact.ErrNotFound):
+			a.Removed = true
+		default:
+			return fromArtifact(err)
+		}
+	}
+	return nil
 }
 
 // eventJSON is a change of state as callers see it, with the names of the webhook.

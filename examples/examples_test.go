@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/foreman-go/foreman/internal/pgtest"
 )
 
 func TestExamples(t *testing.T) {
@@ -23,4 +25,11 @@ func TestExamples(t *testing.T) {
 			require.Equal(t, want, string(out))
 		})
 	}
+}
+
+func TestPostgres(t *testing.T) {
+	db := pgtest.URL(t)
+	out, err := exec.CommandContext(t.Context(), "go", "run", "./postgres", "-db", db, "-schema", pgtest.Schema(t, db)).CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Equal(t, "queued\nworking\ndone\nHELLO\n", string(out))
 }

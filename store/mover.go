@@ -18,8 +18,8 @@ type Mover interface {
 	// Import adds records as they are: with their version, state, events, deliveries and
 	// idempotency key. Events get a new place in the feed, in the order in which they are
 	// given, and records that are queued a new turn. One that is there already is left as
-	// it is: the result has Existing set if that has the same version, and otherwise
-	// [ErrExists]; one whose idempotency key another record holds is [ErrKeyReused].
+	// it is: the result has Existing set if that has the same version or a later one, and
+	// otherwise [ErrExists]; one whose idempotency key another record holds is [ErrKeyReused].
 	Import(ctx context.Context, in []Whole) ([]Result, error)
 }
 

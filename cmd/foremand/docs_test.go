@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/foreman-go/foreman/internal/pgtest"
 )
 
 var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
@@ -18,6 +21,33 @@ var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
 // Commands that stand for themselves in the documents: this very test run, and the
 // server that the other commands talk to.
 var known = map[string]bool{"go test ./...": true, "go run ./cmd/foremand -dev": true}
+
+// What the commands of some documents need beside that.
+var prepared = map[string]func(t *testing.T, d *documented){
+	"foremand.md": func(t *testing.T, d *documented) { // there are jobs in the default place
+		end(t, at(t, place{"-data", filepath.Join(d.dir, "foreman-data")}))
+	},
+	"several.md": func(t *testing.T, d *documented) { // there is PostgreSQL
+		db := pgtest.URL(t)
+		d.replace = append(d.replace, "postgres://postgres@localhost/postgres?sslmode=disable", db)
+		d.environ = append(d.environ, "FOREMAN_STORE_SCHEMA="+pgtest.Schema(t, db))
+		for _, port := range []string{":8471", ":8472"} {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			_, free, err := net.SplitHostPort(ln.Addr().String())
+			require.NoError(t, err)
+			require.NoError(t, ln.Close())
+			d.replace = append(d.replace, port, ":"+free)
+		}
+	},
+}
+
+// documented are the commands of a document.
+type documented struct {
+	dir     string   // where they are typed
+	environ []string // more than that of the test
+	replace []string // old, new, ...
+}
 
 // Every command of the documents is run, those of one document in one shell, and must
 // succeed, as typed by somebody who has foremand -dev in another terminal.
@@ -41,7 +71,7 @@ func TestDocumentedCommands(t *testing.T) {
 		for _, m := range shellBlock.FindAllStringSubmatch(string(text), -1) {
 			for line := range strings.Lines(m[1]) {
 				if line = strings.TrimSpace(line); !known[line] {
-					script = append(script, strings.ReplaceAll(strings.ReplaceAll(line, "curl ", "curl -f "), ":8470", ":"+port))
+					script = append(script, line)
 				}
 			}
 		}
@@ -49,9 +79,19 @@ func TestDocumentedCommands(t *testing.T) {
 			continue
 		}
 		commands += len(script)
-		cmd := exec.CommandContext(t.Context(), "bash", "-euc", strings.Join(script, "\n"))
-		out, err := cmd.CombinedOutput()
-		require.NoError(t, err, "%s\n%s", doc, out)
+		t.Run(filepath.Base(doc), func(t *testing.T) {
+			d := documented{dir: t.TempDir(), replace: []string{"curl ", "curl -f ", "go run ./cmd/foremand ", "foremand ", ":8470", ":" + port}}
+			if prepare := prepared[filepath.Base(doc)]; prepare != nil {
+				prepare(t, &d)
+			}
+			// What runs in the background ends with the shell.
+			all := "trap 'kill -9 $(jobs -p) 2>/dev/null || true; wait' EXIT\n" + strings.NewReplacer(d.replace...).Replace(strings.Join(script, "\n"))
+			cmd := exec.CommandContext(t.Context(), "bash", "-euc", all)
+			ours := func(v string) bool { return strings.HasPrefix(v, "FOREMAN_") }
+			cmd.Dir, cmd.Env = d.dir, append(slices.DeleteFunc(os.Environ(), ours), d.environ...)
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+		})
 	}
 	require.NotZero(t, commands)
 	for _, want := range []string{"  queued", "  queued -> working", "  working -> done"} {

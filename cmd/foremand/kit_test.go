@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -93,8 +94,25 @@ func launch(dir string, environ []string, args ...string) (*process, error) {
 // start is launch for a test, which kills the process if it has not ended by itself.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
-	environ := []string{"TMPDIR=" + t.TempDir(), "GORACE=" + os.Getenv("GORACE"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
-	p, err := launch(t.TempDir(), environ, append([]string{"-addr", "127.0.0.1:0"}, args...)...)
+	return startIn(t, nil, args...)
+}
+
+// environment is what foremand gets from that of a test, with the variables whose names
+// begin with one of some prefixes.
+func environment(t *testing.T, prefixes ...string) []string {
+	all := []string{"TMPDIR=" + t.TempDir(), "GORACE=" + os.Getenv("GORACE"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
+	for _, v := range os.Environ() {
+		if slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(v, p) }) {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// startIn is start with more in its environment.
+func startIn(t *testing.T, more []string, args ...string) *process {
+	t.Helper()
+	p, err := launch(t.TempDir(), append(environment(t), more...), append([]string{"-addr", "127.0.0.1:0"}, args...)...)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		p.kill()

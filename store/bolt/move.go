@@ -109,7 +109,7 @@ func (t *txn) restore(w *store.Whole, out *store.Result) error {
 	case err != nil:
 		out.Err = err
 		return nil
-	case ok && old.Version == w.Version:
+	case ok && old.Version >= w.Version:
 		out.Head, out.Existing = old.Head, true
 		return nil
 	case ok || !t.isNew(w.ID):

@@ -144,7 +144,7 @@ func (t *txn) restore(w *store.Whole, out *store.Result) error {
 	k := ownerKey{w.Owner, w.IdempotencyKey}
 	switch {
 	case e.cur != nil:
-		out.Head, out.Existing = copyHead(&e.cur.Head), e.cur.Version == w.Version
+		out.Head, out.Existing = copyHead(&e.cur.Head), e.cur.Version >= w.Version
 		if !out.Existing {
 			out.Err = store.ErrExists
 		}

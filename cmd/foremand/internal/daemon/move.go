@@ -39,6 +39,14 @@ func splitMove(args []string) (move, file string, rest []string, err error) {
 // runMove opens where jobs are kept, without running any, and moves them.
 func runMove(ctx context.Context, c *config, move, file string, stdout, stderr io.Writer) (err error) {
 	log := newLogger(c.logFormat, stderr)
+	switch {
+	case c.dev:
+		return &settingError{fmt.Errorf("-dev tries foremand out, and says nothing of where jobs are for %s; leave it out, and give -data or -store", move)}
+	case move == "export" && c.store == "": // which opening would make
+		if _, err := os.Stat(filepath.Join(c.data, "foreman.db")); err != nil {
+			return fmt.Errorf("there are no jobs in %s; give -data or -store as they are given to the foremand that has them: %w", c.data, err)
+		}
+	}
 	p, err := c.open(ctx, log)
 	if err != nil {
 		return err
@@ -64,23 +72,19 @@ func exportTo(ctx context.Context, f *foreman.Foreman, file string, out io.Write
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, tmp.Close(), os.Remove(tmp.Name()))
-		}
-	}()
 	m, err := f.Export(ctx, tmp)
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if err = errors.Join(err, tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), file)
+	}
 	if err != nil {
-		return err
+		return errors.Join(err, os.Remove(tmp.Name()))
 	}
-	if err := tmp.Sync(); err != nil {
-		return err
-	}
-	if err := tmp.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), file); err != nil {
-		return err
+	if dir, err := os.Open(filepath.Dir(file)); err == nil {
+		_ = dir.Sync() // so that the name is durable too, where directories can be
+		_ = dir.Close()
 	}
 	fmt.Fprintf(out, "exported %s to %s\n", said(&m), file)
 	if m.Left > 0 {
@@ -107,7 +111,7 @@ func importFrom(ctx context.Context, f *foreman.Foreman, file string, out io.Wri
 func said(m *foreman.Moved) string {
 	s := fmt.Sprintf("%d jobs, %d events, %d webhooks of which %d are still to be sent, and %d artifacts of %d bytes", m.Jobs, m.Events, m.Deliveries, m.Pending, m.Artifacts, m.Bytes)
 	if m.Missing > 0 {
-		s += fmt.Sprintf(" (%d artifacts are lost: their jobs have them, and their data is not there)", m.Missing)
+		s += fmt.Sprintf(" (%d more artifacts are not where those of -data or -artifacts are: was the same given to the foremand that had the jobs?)", m.Missing)
 	}
 	return s
 }
