@@ -40,7 +40,7 @@ func (f *Foreman) check(s *Spec) error {
 		return invalid("queue_timeout", `must be a duration such as "90s", above 0 and below ten years`)
 	case s.RunTimeout > maxDelay:
 		return invalid("run_timeout", `must be a duration such as "90s", above 0 and below ten years`)
-	case !s.RunAt.IsZero() && time.Until(s.RunAt) > maxDelay:
+	case !s.RunAt.IsZero() && s.RunAt.Sub(f.now()) > maxDelay:
 		return invalid("run_at", "must be within ten years")
 	case len(s.WebhookEvents) > maxEvents:
 		return invalid("webhook_events", "must have at most %d states", maxEvents)

@@ -60,6 +60,7 @@ func New(b Backend, o *Options) (*Foreman, error) {
 	f.sender, err = webhook.NewSender(&webhook.SenderOptions{
 		Secret: f.o.Webhook.Secret, OldSecrets: f.o.Webhook.OldSecrets, Timeout: f.o.Webhook.Timeout, Guard: f.guard,
 		Proxy: f.o.Webhook.Proxy, RootCAs: f.o.Webhook.RootCAs, Certificates: f.o.Webhook.Certificates,
+		Now: f.now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("foreman: webhook: %w", err)

@@ -53,8 +53,9 @@ func (f *Foreman) Handler() http.Handler {
 var errNoPath = explain(ErrNotFound, "there is nothing at this path: jobs are at /jobs and /jobs/{id}, without a slash at the end")
 
 type handler struct {
-	f   *Foreman
-	mux *http.ServeMux
+	f      *Foreman
+	mux    *http.ServeMux
+	scarce scarce
 }
 
 // ServeHTTP refuses what the mux would answer with a redirect, which would lead

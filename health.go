@@ -14,6 +14,7 @@ import (
 const (
 	firstCheck = 100 * time.Millisecond
 	lastCheck  = 5 * time.Second
+	storeCheck = 3 * time.Second // after which whoever asks whether it is ready is told no
 	// A backend that was in reach for so long begins anew with the first pause.
 	steady = 30 * time.Second
 )
@@ -104,7 +105,13 @@ func (f *Foreman) Ready(ctx context.Context) error {
 
 // readiness also names the pools that are out of reach though others are not.
 func (f *Foreman) readiness(ctx context.Context) (down []string, err error) {
-	if _, err := f.o.Store.List(ctx, store.Query{Limit: 1}); err != nil {
+	looking, cancel := context.WithTimeout(ctx, storeCheck)
+	_, err = f.o.Store.List(looking, store.Query{Limit: 1})
+	cancel()
+	switch {
+	case err != nil && ctx.Err() == nil && looking.Err() != nil:
+		return nil, fmt.Errorf("ready: %w: the store has not answered within %s", ErrUnavailable, storeCheck)
+	case err != nil:
 		return nil, fmt.Errorf("ready: store: %w", fromStore(err))
 	}
 	found := make([]error, len(f.pools))

@@ -123,6 +123,10 @@ func (o *outbox) send(ctx context.Context, claimed chan<- *store.Delivery) (next
 	return next, nil
 }
 
+// settleLease is how long what came of an attempt may take to be recorded before another
+// process takes the delivery for one of a process that has died, and sends it again.
+const settleLease = 15 * time.Second
+
 // maxUnderway bounds the bytes of the bodies that are under way, but for one delivery.
 const maxUnderway = 64 << 20
 
@@ -141,7 +145,7 @@ func (o *outbox) room() (store.DeliveryClaim, time.Time) {
 	c := store.DeliveryClaim{
 		Worker: o.f.runs.worker, Limit: w.Concurrency - o.underway,
 		PerEndpoint: min(firstRoom, w.PerEndpoint), Room: rooms, After: o.last,
-		Bytes: maxUnderway - o.bytes, Lease: 2*w.Timeout + time.Minute, // an attempt, and its settlement
+		Bytes: maxUnderway - o.bytes, Lease: 2*w.Timeout + settleLease, // an attempt, and its settlement
 	}
 	left, leftBytes := max(w.Concurrency/2, 1)-silent, maxUnderway/2-silentBytes
 	if left > 0 && leftBytes > 0 {

@@ -14,6 +14,7 @@ import (
 const (
 	errInternal Code = "internal"              // nobody but its log entry explains it: 500
 	errRange    Code = "range_not_satisfiable" // of an artifact: 416
+	errBrokeOff Code = "broke_off"             // too late to answer with it: a kind of log entry alone
 )
 
 // answer is how errors of one code are answered.
@@ -87,15 +88,12 @@ type problem struct {
 	Detail string `json:"detail"`
 }
 
-// fail answers a request with an error. What a 5xx does not tell is logged.
+// fail answers a request with an error. What a 5xx does not tell is logged, each kind
+// once a second at most.
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p, retryAfter := problemOf(err)
 	if p.Status >= http.StatusInternalServerError && r.Context().Err() == nil {
-		level := slog.LevelWarn
-		if p.Type == errInternal {
-			level = slog.LevelError
-		}
-		h.f.o.Logger.Log(r.Context(), level, "a request failed", "method", r.Method, "route", r.Pattern, "error", err)
+		h.logFailure(r, p.Type, err)
 	}
 	if retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
@@ -106,6 +104,23 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		panic(err) // strings and a number always encode
 	}
 	send(w, p.Status, "application/problem+json", body)
+}
+
+func (h *handler) logFailure(r *http.Request, kind Code, err error) {
+	left, ok := 0, true
+	level := slog.LevelError
+	if kind != errInternal { // of which each is a fault of its own
+		level = slog.LevelWarn
+		left, ok = h.scarce.pass(kind)
+	}
+	if !ok {
+		return
+	}
+	args := []any{"method", r.Method, "route", r.Pattern, "error", err}
+	if left > 0 {
+		args = append(args, "others", left)
+	}
+	h.f.o.Logger.Log(r.Context(), level, "a request failed", args...)
 }
 
 func problemOf(err error) (p problem, retryAfter int) {

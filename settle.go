@@ -3,7 +3,6 @@ package foreman
 import (
 	"context"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 
 	"github.com/foreman-go/foreman/artifact"
 	"github.com/foreman-go/foreman/store"
-	"github.com/foreman-go/foreman/webhook"
 )
 
 const (
@@ -45,68 +43,102 @@ func (f *Foreman) settle(running, ctx context.Context, over <-chan *attempt) {
 	}
 }
 
+// settlement is an attempt with the change that ends it, and what the job becomes by it.
+type settlement struct {
+	*attempt
+	change store.Change
+	is     entry
+}
+
 // settleAll tries until the store has taken every attempt of a batch. An attempt
 // whose record has moved on is concluded again from what it is now.
 func (f *Foreman) settleAll(running, ctx context.Context, batch []*attempt) {
-	waited := time.Duration(0)
-	for delay := 50 * time.Millisecond; len(batch) > 0; {
-		again, err := f.settleOnce(ctx, batch)
-		if err == nil {
-			batch = again
-			continue
-		}
-		if ctx.Err() != nil || running.Err() != nil && waited > settleGrace {
-			f.o.Logger.Error("results could not be stored before the end; these jobs run again", "jobs", len(batch), "error", err)
-			for _, a := range batch {
-				f.runs.remove(a) // its lease is not renewed any more
+	for len(batch) > 0 {
+		list := f.conclusions(ctx, batch)
+		results, unsure, err := f.applyPatiently(running, ctx, list)
+		if err != nil {
+			f.o.Logger.Error("results could not be stored before the end; these jobs run again", "jobs", len(list), "error", err)
+			for i := range list {
+				f.runs.remove(list[i].attempt) // its lease is not renewed any more
 			}
 			return
 		}
-		f.o.Logger.Error("results cannot be stored; trying again", "jobs", len(batch), "error", err)
-		pause(ctx, delay)
-		waited += delay
-		delay = min(2*delay, time.Second)
+		batch = f.settled(ctx, list, results, unsure)
 	}
 }
 
-// settleOnce returns the attempts that must be settled once more.
-func (f *Foreman) settleOnce(ctx context.Context, batch []*attempt) (again []*attempt, err error) {
+// conclusions are the changes that end attempts.
+func (f *Foreman) conclusions(ctx context.Context, batch []*attempt) []settlement {
 	now := f.now()
-	changes := make([]store.Change, 0, len(batch))
-	settling := make([]*attempt, 0, len(batch))
-	entries := make([]entry, 0, len(batch))
+	list := make([]settlement, 0, len(batch))
 	for _, a := range batch {
 		a.mu.Lock()
-		e := a.entry
+		s := settlement{attempt: a, is: a.entry}
 		a.mu.Unlock()
-		c, err := f.conclusion(ctx, a, &e, now)
-		if err != nil {
+		var err error
+		if s.change, err = f.conclusion(ctx, a, &s.is, now); err != nil {
 			f.o.Logger.Error("the end of an attempt cannot be stored; its lease will run out", "job", a.id, "error", err)
 			f.runs.remove(a)
 			continue
 		}
-		changes, settling, entries = append(changes, c), append(settling, a), append(entries, e)
+		list = append(list, s)
 	}
-	results, err := f.o.Store.Apply(ctx, changes)
-	if err != nil {
-		return batch, err
+	return list
+}
+
+// applyPatiently tries until the store takes changes, or it has to end. These stay the
+// same, so that one that was made although the store could not say so is known when it is
+// seen: unsure says that there may be such.
+func (f *Foreman) applyPatiently(running, ctx context.Context, list []settlement) (results []store.Result, unsure bool, err error) {
+	changes := make([]store.Change, len(list))
+	for i := range list {
+		changes[i] = list[i].change
 	}
+	waited := time.Duration(0)
+	for delay := 50 * time.Millisecond; len(changes) > 0; delay = min(2*delay, time.Second) {
+		if results, err = f.o.Store.Apply(ctx, changes); err == nil {
+			break
+		}
+		unsure = true
+		if ctx.Err() != nil || running.Err() != nil && waited > settleGrace {
+			return nil, true, err
+		}
+		f.o.Logger.Error("results cannot be stored; trying again", "jobs", len(list), "error", err)
+		pause(ctx, delay)
+		waited += delay
+	}
+	return results, unsure, nil
+}
+
+// settled acts on what the store has said of changes, and returns the attempts that must
+// be settled once more.
+func (f *Foreman) settled(ctx context.Context, list []settlement, results []store.Result, unsure bool) (again []*attempt) {
 	for i, r := range results {
-		a := settling[i]
+		s := &list[i]
 		switch {
-		case r.Err == nil:
-			f.runs.remove(a)
-			f.changed(r.Head, changes[i].Deliveries)
-			f.dropUnused(ctx, a, &entries[i])
-		case errors.Is(r.Err, store.ErrStale) && a.moved(r.Head):
-			again = append(again, a)
+		case r.Err == nil, unsure && errors.Is(r.Err, store.ErrStale) && isMadeBy(&s.change, &r.Head):
+			f.runs.remove(s.attempt)
+			f.changed(r.Head, s.change.Deliveries)
+			f.dropUnused(ctx, s.attempt, &s.is)
+		case errors.Is(r.Err, store.ErrStale) && s.moved(r.Head):
+			again = append(again, s.attempt)
 		default:
-			f.runs.remove(a)
-			f.o.Logger.Warn("the result of an attempt came too late and is dropped", "job", a.id, "attempt", a.number, "reason", r.Err)
-			f.dropUnused(ctx, a, nil)
+			f.runs.remove(s.attempt)
+			f.o.Logger.Warn("the result of an attempt came too late and is dropped", "job", s.id, "attempt", s.number, "reason", r.Err)
+			if !unsure { // else it may have come, and the job have gone on; the sweep knows
+				f.dropUnused(ctx, s.attempt, nil)
+			}
 		}
 	}
-	return again, nil
+	return again
+}
+
+// isMadeBy reports whether a record is what a change has made of it: another change would
+// have ended it otherwise, or at another time.
+func isMadeBy(c *store.Change, h *store.Head) bool {
+	want, kept := &c.Head, func(t time.Time) time.Time { return t.Truncate(time.Microsecond) }
+	return h.Version == want.Version+1 && h.State == want.State && h.Attempt == want.Attempt && h.Seq == want.Seq &&
+		h.RunAt.Equal(kept(want.RunAt)) && h.Finished.Equal(kept(want.Finished))
 }
 
 // conclusion is the change that ends an attempt. It makes e what the job becomes.
@@ -147,49 +179,6 @@ func (f *Foreman) changeTo(ctx context.Context, e *entry, l life, now time.Time)
 		return store.Change{}, err
 	}
 	return e.become(l, now, inlined)
-}
-
-// maxInlined bounds the data of artifacts in one JSON document, in bytes as they are
-// written there. Those that do not fit are given by URL, as large ones are.
-const maxInlined = 4 << 20
-
-// inline gives artifacts the form they have in JSON, with the data of small ones.
-func (f *Foreman) inline(ctx context.Context, j *Job, base string) ([]webhook.ArtifactMeta, error) {
-	metas := make([]webhook.ArtifactMeta, 0, len(j.Artifacts))
-	room := int64(maxInlined)
-	for i := range j.Artifacts {
-		a := &j.Artifacts[i]
-		m := webhook.ArtifactMeta{
-			Name: a.Name, ContentType: a.ContentType, Size: a.Size, SHA256: a.SHA256,
-			URL: artifactURL(base, j.ID, a.Name), Removed: a.Removed,
-		}
-		if a.Inline() && !a.Removed && a.Size <= room {
-			data, err := f.readArtifact(ctx, j, a)
-			if err != nil {
-				return nil, err
-			}
-			if size := webhook.InlineSize(data); size <= room {
-				m.Data = data
-				room -= size
-			}
-		}
-		metas = append(metas, m)
-	}
-	return metas, nil
-}
-
-func (f *Foreman) readArtifact(ctx context.Context, j *Job, a *Artifact) ([]byte, error) {
-	r, err := f.o.Artifacts.Open(ctx, artifactKey(j, a))
-	if err != nil {
-		return nil, err
-	}
-	data := make([]byte, a.Size)
-	_, err = io.ReadFull(r, data)
-	return data, errors.Join(err, r.Close())
-}
-
-func artifactKey(j *Job, a *Artifact) artifact.Key {
-	return artifact.Key{Job: j.ID.String(), Run: a.run, Name: a.Name}
 }
 
 // dropUnused removes what an attempt leaves that is not the job's: its spool, its

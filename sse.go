@@ -94,7 +94,9 @@ func (s *stream) run(job *entry, from Mark) {
 	for e, err := range s.h.f.watch(s.r.Context(), job.ID, from, ticker.C) {
 		if err != nil {
 			if s.r.Context().Err() == nil && !errors.Is(err, ErrNotFound) {
-				s.h.f.o.Logger.Warn("a stream of events broke off", "job", job.ID, "error", err)
+				if left, ok := s.h.scarce.pass(errBrokeOff); ok {
+					s.h.f.o.Logger.Warn("a stream of events broke off", "job", job.ID, "error", err, "others", left)
+				}
 			}
 			return
 		}

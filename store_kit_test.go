@@ -15,6 +15,7 @@ type spied struct {
 	store.Store
 	got      func(context.Context, ulid.ULID) error // after Get, which fails if it does
 	changing func([]store.Change)                   // before Apply
+	changed  func([]store.Change) error             // after Apply, which fails if it does
 	reading  func()                                 // before Events
 	overdue  func()                                 // before Overdue
 	lanes    func()                                 // before Lanes
@@ -34,7 +35,11 @@ func (s *spied) Apply(ctx context.Context, changes []store.Change) ([]store.Resu
 	if s.changing != nil {
 		s.changing(changes)
 	}
-	return s.Store.Apply(ctx, changes)
+	results, err := s.Store.Apply(ctx, changes)
+	if err == nil && s.changed != nil {
+		err = s.changed(changes)
+	}
+	return results, err
 }
 
 func (s *spied) Events(ctx context.Context, id ulid.ULID, after uint64, limit int) ([]store.Event, error) {

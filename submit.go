@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -63,7 +64,7 @@ func (f *Foreman) insertion(s Spec) (*entry, []store.Insertion, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("submit: %w", err)
 	}
-	e := &entry{Job: Job{ID: ulid.Make(), Spec: s, CreatedAt: now}}
+	e := &entry{Job: Job{ID: newID(now), Spec: s, CreatedAt: now}}
 	e.head = store.Head{
 		ID: e.ID, Owner: s.Owner, Lane: lane, Kind: s.Model, Labels: s.Labels,
 		Priority: int32(s.Priority), Created: now, IdempotencyKey: s.IdempotencyKey,
@@ -80,6 +81,11 @@ func (f *Foreman) insertion(s Spec) (*entry, []store.Insertion, error) {
 		return nil, nil, fmt.Errorf("submit: %w", err)
 	}
 	return e, []store.Insertion{{Head: e.head, Spec: spec, Events: fx.events, Deliveries: fx.deliveries}}, nil
+}
+
+// newID names what begins at a time. Ids of one process grow within a millisecond too.
+func newID(at time.Time) ulid.ULID {
+	return ulid.MustNew(ulid.Timestamp(at), ulid.DefaultEntropy())
 }
 
 // fingerprint stands for all that a spec asks for.

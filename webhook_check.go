@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"sync"
 
-	"github.com/oklog/ulid/v2"
-
 	"github.com/foreman-go/foreman/webhook"
 )
 
@@ -86,7 +84,8 @@ func (f *Foreman) checkWebhook(ctx context.Context, url, owner string) (*Webhook
 		return nil, fmt.Errorf("%w: other webhooks are being checked", ErrBusy)
 	}
 	defer end()
-	id := ulid.Make()
+	begun := f.now()
+	id := newID(begun)
 	c := &WebhookCheck{URL: url, ID: "check_" + id.String(), Signed: f.o.Webhook.Secret != ""}
 	if err := f.guard.CheckURL(url); err != nil {
 		c.Refused = err.Error() + allowedWith(err)
@@ -103,11 +102,11 @@ func (f *Foreman) checkWebhook(ctx context.Context, url, owner string) (*Webhook
 		}
 		c.Addresses = append(c.Addresses, w)
 	}
-	body, err := webhook.Event{JobID: id.String(), State: string(Ping), Timestamp: f.now()}.MarshalJSON()
+	body, err := webhook.Event{JobID: id.String(), State: string(Ping), Timestamp: begun}.MarshalJSON()
 	if err != nil {
 		return nil, err
 	}
-	begun := f.now()
+	begun = f.now()
 	out := f.sender.Send(timed, webhook.Message{URL: url, ID: c.ID, Body: body, Attempt: 1})
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/foreman-go/foreman/webhook"
+	"github.com/foreman-go/foreman/webhook/webhooktest"
 )
 
 // What is sent while a secret is being replaced: primary first, the old ones until
@@ -84,6 +85,28 @@ func TestOldSecretExpires(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		require.Equal(t, 1, entries())
 	})
+}
+
+// Whoever has a better clock than the machine's signs by it, and has old secrets expire by it.
+func TestSenderClock(t *testing.T) {
+	expires := time.Unix(2_000_000_000, 0)
+	now := expires.Add(-time.Second)
+	s := newSender(t, webhook.SenderOptions{
+		Secret: "new", OldSecrets: []webhook.OldSecret{{"old", expires}}, Now: func() time.Time { return now },
+	})
+	r := webhooktest.NewReceiver(t, nil)
+	send := func() http.Header {
+		require.Equal(t, webhook.Delivered, s.Send(t.Context(), webhook.Message{URL: r.URL(), ID: "evt_1", Body: []byte("{}")}).Result)
+		got := r.Deliveries()
+		return got[len(got)-1].Header
+	}
+	h := send()
+	require.Equal(t, "1999999999", h.Get("webhook-timestamp"))
+	require.Len(t, strings.Fields(h.Get("webhook-signature")), 2)
+	now = expires
+	h = send()
+	require.Equal(t, "2000000000", h.Get("webhook-timestamp"))
+	require.Len(t, strings.Fields(h.Get("webhook-signature")), 1)
 }
 
 // The baseline is what one HMAC costs that is made anew, as a receiver's Sign is.

@@ -64,6 +64,9 @@ type SenderOptions struct {
 	// Certificates are shown to receivers that ask for one (mutual TLS). If it is
 	// empty, none is.
 	Certificates []tls.Certificate
+	// Now is the clock that webhook-timestamp is by, old secrets expire by, and a
+	// Retry-After with a date is read by. If it is nil, [time.Now] is used.
+	Now func() time.Time
 }
 
 // Message is one event on its way to one receiver.
@@ -81,6 +84,7 @@ type Sender struct {
 	timeout   time.Duration
 	late      error // that the timeout has passed
 	guard     *Guard
+	now       func() time.Time
 	transport *http.Transport
 	tunnels   atomic.Uint64 // how many times a proxy has answered a CONNECT
 }
@@ -106,6 +110,9 @@ func NewSender(o *SenderOptions) (*Sender, error) {
 	}
 	s := newSender(sig, o.Timeout, guard)
 	s.transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs, Certificates: o.Certificates}
+	if o.Now != nil {
+		s.now = o.Now
+	}
 	if o.Proxy != nil {
 		s.useProxy(o.Proxy)
 	}
@@ -122,7 +129,7 @@ func newSender(sig signer, timeout time.Duration, guard *Guard) *Sender {
 		ControlContext: guard.control,
 	}
 	return &Sender{
-		signer: sig, timeout: timeout, guard: guard, transport: newTransport(dialer),
+		signer: sig, timeout: timeout, guard: guard, now: time.Now, transport: newTransport(dialer),
 		late: fmt.Errorf("no answer within %v: %w", timeout, context.DeadlineExceeded),
 	}
 }
@@ -224,7 +231,7 @@ func (s *Sender) attempt(ctx context.Context, m Message) Outcome {
 	}
 	t.reach(PhaseBody)
 	response := drain(resp)
-	out := judge(resp.StatusCode, resp.Header, time.Now())
+	out := judge(resp.StatusCode, resp.Header, s.now())
 	at := t.now()
 	out.Phase, out.Address = at.phase, at.addr
 	if out.Result != Delivered {
@@ -266,7 +273,7 @@ func (s *Sender) request(ctx context.Context, m Message) (*http.Request, error) 
 	}
 	req.Header["Content-Type"] = contentTypes
 	req.Header["User-Agent"] = userAgents
-	s.signer.sign(req.Header, m.ID, time.Now(), m.Body)
+	s.signer.sign(req.Header, m.ID, s.now(), m.Body)
 	return req, nil
 }
 

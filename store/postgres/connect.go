@@ -28,10 +28,10 @@ const idle = "idle_in_transaction_session_timeout"
 
 // setSession makes plans those of a connection, and has a statement planned once, not
 // for the values of each call.
-var setSession = "SET " + idle + " = '10s'; SET plan_cache_mode = force_generic_plan; SET " + strings.Join(plans[:], " = off; SET ") + " = off"
+var setSession = "SET " + idle + " = '5s'; SET plan_cache_mode = force_generic_plan; SET " + strings.Join(plans[:], " = off; SET ") + " = off"
 
 // setTransaction is the same for one transaction.
-var setTransaction = "SELECT set_config('" + idle + "', '10s', true), set_config('" + strings.Join(plans[:], "', 'off', true), set_config('") + "', 'off', true)"
+var setTransaction = "SELECT set_config('" + idle + "', '5s', true), set_config('" + strings.Join(plans[:], "', 'off', true), set_config('") + "', 'off', true)"
 
 func (s *Store) connect(ctx context.Context, url string, o *Options) (*pgxpool.Pool, error) {
 	c, err := pgxpool.ParseConfig(url)
@@ -80,6 +80,8 @@ func (s *Store) read(ctx context.Context, repeatable bool, queue func(*pgx.Batch
 		begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 	}
 	var err error
+	timed, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	for range attempts { // a batch can be sent once only
 		b := &pgx.Batch{}
 		b.Queue(begin)
@@ -91,7 +93,7 @@ func (s *Store) read(ctx context.Context, repeatable bool, queue func(*pgx.Batch
 		}
 		queue(b)
 		b.Queue("COMMIT")
-		if err = s.send(ctx, b); err == nil || !isPassing(err) || isRefused(err) || ctx.Err() != nil {
+		if err = s.send(timed, b); err == nil || !isPassing(err) || isRefused(err) || timed.Err() != nil {
 			break
 		}
 	}

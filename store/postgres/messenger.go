@@ -97,7 +97,7 @@ func (s *Store) post() {
 			return
 		}
 		x.mu.Unlock()
-		ctx, cancel := context.WithTimeout(context.Background(), txnTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		err := classify(s.notify(ctx, list))
 		cancel()
 		for _, l := range list {
@@ -165,7 +165,10 @@ func (s *Store) listen(ctx context.Context, fn func(string), up func()) error {
 		defer cancel()
 		_ = conn.Close(ctx) // it is of no use any more
 	}()
-	if _, err := conn.Exec(ctx, "LISTEN "+s.schema); err != nil {
+	begin, cancel := context.WithTimeout(ctx, patience)
+	_, err = conn.Exec(begin, "LISTEN "+s.schema)
+	cancel()
+	if err != nil {
 		return err
 	}
 	up()
@@ -182,7 +185,10 @@ func (s *Store) listen(ctx context.Context, fn func(string), up func()) error {
 		case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) || conn.IsClosed():
 			return err
 		default:
-			if err := conn.Ping(ctx); err != nil {
+			ping, cancel := context.WithTimeout(ctx, patience)
+			err := conn.Ping(ping)
+			cancel()
+			if err != nil {
 				return err
 			}
 		}

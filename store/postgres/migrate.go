@@ -22,6 +22,10 @@ var migrations embed.FS
 // of a transaction, which works behind PgBouncer too, where one of a session does not.
 func (s *Store) migrate(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		// It waits for the migrations, which may take their time.
+		if _, err := tx.Exec(ctx, "SET LOCAL "+idle+" = 0"); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1, $2)", s.class, lockMigrate); err != nil {
 			return err
 		}

@@ -25,6 +25,8 @@ func (s *Store) Hold(ctx context.Context, office, holder string, lease time.Dura
 		return false, err
 	}
 	var err error
+	timed, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	for range attempts {
 		b := &pgx.Batch{}
 		held := false
@@ -36,10 +38,10 @@ func (s *Store) Hold(ctx context.Context, office, holder string, lease time.Dura
 			rows.Close()
 			return rows.Err()
 		})
-		if err = s.send(ctx, b); err == nil {
+		if err = s.send(timed, b); err == nil {
 			return held, nil
 		}
-		if !isPassing(err) || isRefused(err) || ctx.Err() != nil {
+		if !isPassing(err) || isRefused(err) || timed.Err() != nil {
 			break
 		}
 	}

@@ -160,7 +160,7 @@ func TestMessagesAfterOutage(t *testing.T) {
 		})
 	}
 	hear()
-	require.EqualValues(t, 1, lost.Load(), "as it begins")
+	require.EqualValues(t, 1, lost.Load(), "when it begins")
 	server.Crash(t)
 	server.Start(t)
 	hear()

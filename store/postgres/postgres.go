@@ -47,6 +47,8 @@ type Options struct {
 	// Logger is told of what goes wrong where there is no caller to tell. If Logger is
 	// nil, nothing is logged.
 	Logger *slog.Logger
+
+	local func() time.Time // the clock of this process, if it is not the machine's
 }
 
 const (
@@ -111,7 +113,7 @@ func open(ctx context.Context, url string, o *Options) (*Store, error) {
 	}
 	s := &Store{
 		schema: o.Schema, pollOnly: o.PollOnly, log: o.Logger,
-		clock: clock{local: time.Now},
+		clock: clock{local: o.local},
 		slot:  int16(rand.IntN(slots)), name: fmt.Sprintf("%016x", rand.Uint64()),
 	}
 	if s.schema == "" {
@@ -119,6 +121,9 @@ func open(ctx context.Context, url string, o *Options) (*Store, error) {
 	}
 	if !isSchema(s.schema) {
 		return nil, fmt.Errorf("%w: a schema is named by at most %d small letters, digits and _, beginning with no digit: %q", store.ErrInvalid, maxSchema, s.schema)
+	}
+	if s.clock.local == nil {
+		s.clock.local = time.Now
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

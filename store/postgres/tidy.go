@@ -15,6 +15,8 @@ import (
 const (
 	tidyEvery = 20_000 // removals
 	tidyShare = 20     // at most one part in so many of the time
+
+	tidyPatience = 10 * time.Minute
 )
 
 // tidier cleans the small tables of the queue after many removals, one cleaning at a
@@ -38,7 +40,9 @@ func (y *tidier) note(s *Store, removed int) {
 	y.removed, y.busy = 0, true
 	y.all.Go(func() {
 		begun := time.Now()
-		err := s.vacuum(s.life)
+		ctx, cancel := context.WithTimeout(s.life, tidyPatience)
+		err := s.vacuum(ctx)
+		cancel()
 		if err != nil && s.life.Err() == nil {
 			s.log.Warn("cannot clean up behind the queue", "error", err)
 		}

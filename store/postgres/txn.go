@@ -12,9 +12,10 @@ import (
 	"github.com/foreman-go/foreman/store"
 )
 
-// txnTimeout bounds one transaction, so that a server that has gone without a word
-// holds nobody for ever.
-const txnTimeout = 30 * time.Second
+// patience bounds every call, and every transaction: a server that has gone without a
+// word, or stands still, holds nobody for longer. It is more than connecting may take, and
+// than a process that has stopped in the middle of a transaction keeps its locks.
+const patience = 8 * time.Second
 
 // Advisory locks are named by the class of the schema and one of these; the positions
 // of the feed have a class of their own.
@@ -63,7 +64,7 @@ type entry struct {
 // transact carries out a batch of ops. What is certain not to have happened is tried
 // again; ops run from the beginning then.
 func (s *Store) transact(batch []*op) error {
-	ctx, cancel := context.WithTimeout(context.Background(), txnTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for n := 1; ; n++ {
 		t := &txn{

@@ -2,9 +2,11 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/foreman-go/foreman/store"
 )
@@ -40,8 +42,8 @@ type op struct {
 }
 
 // write carries out an op in a transaction shared with whoever else is waiting, and
-// returns when it is durable. When ctx ends first, the op may still happen, so what it
-// closes over must not be read.
+// returns when it is durable. When ctx ends first, or the database does not answer, the op
+// may still happen, so what it closes over must not be read.
 func (s *Store) write(ctx context.Context, o *op) error {
 	if err := s.enter(ctx); err != nil {
 		return err
@@ -59,12 +61,17 @@ func (s *Store) write(ctx context.Context, o *op) error {
 		go s.lead()
 	}
 	w.mu.Unlock()
+	late := time.NewTimer(patience)
+	defer late.Stop()
 	select {
 	case err := <-o.done:
 		return err
 	case <-ctx.Done():
 		w.leave(o)
 		return ctx.Err()
+	case <-late.C:
+		w.leave(o)
+		return fmt.Errorf("%w: the database has not answered within %s", store.ErrUnavailable, patience)
 	}
 }
 
