@@ -31,6 +31,10 @@ type showing struct {
 	Sequence uint64    `json:"sequence"`
 	Attempt  int       `json:"attempt"`
 	Offset   int64     `json:"offset"` // of the output in it
+	// First says that here begins what somebody has asked for, and Asked from where on:
+	// what is between is not there any more.
+	First    bool      `json:"first,omitempty"`
+	Asked    int64     `json:"asked,omitempty"`
 	Output   []byte    `json:"output,omitempty"`
 	Progress *Progress `json:"progress,omitempty"`
 	Over     bool      `json:"over,omitempty"` // nothing follows
@@ -42,6 +46,9 @@ const (
 	maxWishes = 60
 	maxShown  = 4 << 10 // bytes of output
 )
+
+// maxOffset bounds places in an output: no attempt gets there.
+const maxOffset = 1 << 50
 
 func (m *message) empty() bool {
 	return !m.Ready && !m.Paused && !m.All && len(m.Jobs) == 0 && len(m.Watch) == 0 && m.Show == nil
@@ -60,8 +67,8 @@ func parseMessage(s string) (m message, err error) {
 	if err := json.Unmarshal([]byte(s), &m); err != nil {
 		return message{}, fmt.Errorf("message: %w", err)
 	}
-	if m.Show != nil && (m.Show.Offset < 0 || len(m.Show.Output) > maxShown) {
-		return message{}, fmt.Errorf("message: %d bytes of output at %d", len(m.Show.Output), m.Show.Offset)
+	if s := m.Show; s != nil && (s.Offset < 0 || s.Offset > maxOffset || s.Asked < 0 || len(s.Output) > maxShown) {
+		return message{}, fmt.Errorf("message: %d bytes of output at %d", len(s.Output), s.Offset)
 	}
 	return m, nil
 }

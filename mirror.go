@@ -11,6 +11,7 @@ import (
 type mirror struct {
 	watchers int
 	live     *live // nil before anything has come
+	asked    bool  // for what is missing, and no answer has come
 }
 
 // follow has a watcher of a job shown what an attempt elsewhere shows, until the
@@ -48,6 +49,7 @@ func (p *peers) ask(id ulid.ULID, m *mirror) {
 	if m.live != nil {
 		w.Sequence, w.Offset = m.live.sequence, m.live.length()
 	}
+	m.asked = true
 	p.news.Watch = append(p.news.Watch, w)
 	p.alarm.ring()
 }
@@ -83,18 +85,10 @@ func (p *peers) keepAsking(ctx context.Context) {
 
 // shown passes on a piece of what an attempt elsewhere shows.
 func (p *peers) shown(s *showing) {
-	p.mu.Lock()
-	m := p.mirrors[s.Job]
-	if m == nil || m.live != nil && m.live.sequence > s.Sequence {
-		p.mu.Unlock()
+	l, first := p.mirrored(s)
+	if l == nil {
 		return
 	}
-	first := m.live == nil || m.live.sequence < s.Sequence
-	if first {
-		m.live = &live{sequence: s.Sequence, attempt: s.Attempt}
-	}
-	l := m.live
-	p.mu.Unlock()
 	if s.Progress != nil {
 		if last := l.lastProgress(); last == nil || last.At.Before(s.Progress.At) {
 			l.report(s.Progress)
@@ -107,6 +101,34 @@ func (p *peers) shown(s *showing) {
 	if first {
 		p.f.hub.shows(s.Job, l)
 	}
+}
+
+// mirrored is the mirror that a piece belongs to; first says that it is new. It is nil for
+// a piece that nobody watches, and for one behind others that have not come: these are
+// asked for. So who begins to watch where others do already is told from the beginning.
+func (p *peers) mirrored(s *showing) (l *live, first bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.mirrors[s.Job]
+	if m == nil || m.live != nil && m.live.sequence > s.Sequence {
+		return nil, false
+	}
+	first = m.live == nil || m.live.sequence < s.Sequence
+	end := int64(0)
+	if !first {
+		end = m.live.length()
+	}
+	if s.Offset > end && (!s.First || s.Asked > end) {
+		if !m.asked {
+			p.ask(s.Job, m)
+		}
+		return nil, false
+	}
+	m.asked = m.asked && !s.First
+	if first {
+		m.live = &live{sequence: s.Sequence, attempt: s.Attempt}
+	}
+	return m.live, first
 }
 
 // looks gives a channel that tells those who watch when to look at the store though they

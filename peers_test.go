@@ -3,6 +3,7 @@ package foreman_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -229,5 +230,94 @@ func TestPeersRetention(t *testing.T) {
 		_, err = fb.Status(t.Context(), second)
 		require.ErrorIs(t, err, foreman.ErrNotFound)
 		require.Len(t, shared.offices, 2, "retention and sweep")
+	})
+}
+
+// laggy is a member whose messages take a while.
+type laggy struct{ *member }
+
+func (l laggy) Publish(ctx context.Context, messages ...string) error {
+	time.Sleep(4 * time.Millisecond)
+	return l.member.Publish(ctx, messages...)
+}
+
+// Who begins to watch while others do already is shown all of it too, though what comes
+// first is in the middle.
+func TestPeersShowLateWatchersAllOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := &bus{Store: openStore(t)}
+		a := newGate()
+		join := func(b foreman.Backend) *foreman.Foreman {
+			f := newForeman(t, b, foreman.Options{Store: laggy{shared.join()}, Dir: t.TempDir(), Lease: 2 * time.Hour})
+			start(t, f)
+			return f
+		}
+		fa := join(a)
+		id := submit(t, fa, foreman.Spec{})
+		task := <-a.began
+		fb, fc := join(newGate()), join(newGate())
+		synctest.Wait()
+		watch := func(f *foreman.Foreman) <-chan string {
+			told := make(chan string, 1)
+			go func() {
+				var out []byte
+				for e, err := range f.Watch(t.Context(), id, 0) {
+					if err != nil {
+						return
+					}
+					out = append(out, e.Output...)
+				}
+				told <- string(out)
+			}()
+			return told
+		}
+		var wrote strings.Builder
+		write := func() {
+			for range 1000 {
+				token := fmt.Sprintf("%d ", wrote.Len())
+				_, _ = task.Write([]byte(token))
+				wrote.WriteString(token)
+				time.Sleep(2 * time.Millisecond)
+			}
+		}
+		first := watch(fb)
+		write()
+		second := watch(fc)
+		write()
+		time.Sleep(time.Second)
+		a.end <- nil
+		require.Equal(t, wrote.String(), <-first)
+		require.Equal(t, wrote.String(), <-second)
+	})
+}
+
+// A message that nobody here has written does no harm.
+func TestPeersBearAnyMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := &bus{Store: openStore(t)}
+		a := newGate()
+		fa := newForeman(t, a, foreman.Options{Store: shared.join(), Dir: t.TempDir()})
+		fb := newForeman(t, newGate(), foreman.Options{Store: shared.join(), Dir: t.TempDir()})
+		other := shared.join()
+		start(t, fa)
+		id := submit(t, fa, foreman.Spec{})
+		<-a.began
+		start(t, fb)
+		watched := make(chan struct{})
+		go func() {
+			defer close(watched)
+			for range fb.Watch(t.Context(), id, 0) {
+			}
+		}()
+		synctest.Wait()
+		show := func(rest string) string {
+			return `{"show":{"job":"` + id.String() + `","sequence":18446744073709551615,` + rest + `}}`
+		}
+		require.NoError(t, other.Publish(t.Context(), "", "null", "[]", `{"jobs":["x"]}`, `{"unknown":1}`, `{"show":{}}`, `{"watch":[{}]}`,
+			show(`"offset":9223372036854775807,"output":"AAAA"`), show(`"offset":-1`), show(`"offset":1125899906842624,"first":true,"asked":0,"output":"AAAA"`),
+			`{"watch":[{"job":"`+id.String()+`","sequence":2,"offset":-5}]}`, `{"watch":[{"job":"`+id.String()+`","sequence":2,"offset":9223372036854775807}]}`))
+		synctest.Wait()
+		a.end <- nil
+		<-watched
 	})
 }

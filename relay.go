@@ -8,9 +8,11 @@ import (
 
 // relay is an attempt of this process that others are shown.
 type relay struct {
-	live *live
-	at   place
-	said bool // that nothing follows
+	live  *live
+	at    place
+	said  bool // that nothing follows
+	first bool // the next piece is the first of what was asked for
+	asked int64
 }
 
 const (
@@ -40,6 +42,7 @@ func (p *peers) want(w wish) {
 	}
 	r := p.relay(w.Job, a.task.live, at)
 	r.at.offset, r.at.reports, r.said = min(r.at.offset, at.offset), 0, false
+	r.first, r.asked = true, r.at.offset
 	p.alarm.ring()
 }
 
@@ -79,6 +82,9 @@ func (r *relay) pieces(id ulid.ULID) (out []string, on bool) {
 			return out, news != nil
 		default:
 			s.Over, r.said = true, true
+		}
+		if r.first {
+			s.First, s.Asked, r.first = true, r.asked, false
 		}
 		m := message{Show: &s}
 		out = append(out, m.String())
