@@ -28,6 +28,7 @@ type desk struct {
 	paused   paused
 	paces    paces
 	pausing  sync.Mutex // held while what is paused is read, before mu
+	unsure   []unsure   // of run
 	draining bool       // nothing begins any more
 }
 
@@ -52,11 +53,17 @@ func (d *desk) run(ctx context.Context, giveBack func([]*attempt)) {
 	for ctx.Err() == nil {
 		next, err := d.assign(ctx)
 		back, due := d.overstayed()
+		if len(d.unsure) > 0 {
+			back = append(back, d.doubtful(ctx)...)
+		}
 		giveBack(back)
 		next = earlier(due, next)
 		if err != nil && ctx.Err() == nil {
 			d.f.o.Logger.Error("cannot claim jobs; trying again", "error", err)
 			next = d.f.now().Add(time.Second)
+		}
+		if len(d.unsure) > 0 {
+			next = earlier(next, d.f.now().Add(time.Second))
 		}
 		d.alarm.sleep(ctx, d.f.now(), next)
 	}
@@ -299,18 +306,17 @@ func (d *desk) views(lanes []store.Lane, schedule bool) []laneView {
 func (d *desk) claim(ctx context.Context, w want) (got int, err error) {
 	f, s := d.f, w.slot
 	defer d.changes.Add(1) // of what is ready, or it was not as it had been read
-	started := map[store.Ref]entry{}
-	var deliveries []store.Delivery
+	var started starts
 	// Not to be called off half-way: what was claimed must be known here.
 	records, err := f.o.Store.Claim(context.WithoutCancel(ctx), store.Claim{
 		Worker: f.runs.worker, Lane: w.lane, Limit: w.jobs, Lease: f.o.Lease,
 	}, func(r store.Record) store.Change {
 		e, c := f.startOf(r)
-		started[store.Ref{ID: r.ID, Version: r.Version + 1}] = e
-		deliveries = append(deliveries, c.Deliveries...)
+		started.add(r, e, c)
 		return c
 	})
 	if err != nil {
+		d.doubt(&started, s.pool)
 		return 0, fmt.Errorf("claim: %w", err)
 	}
 	attempts := make([]*attempt, 0, len(records))
@@ -320,7 +326,7 @@ func (d *desk) claim(ctx context.Context, w want) (got int, err error) {
 			f.changed(r.Head, nil)
 			continue
 		}
-		e := started[r.Ref()]
+		e := started.entries[r.Ref()]
 		e.head, e.version = r.Head, r.Version
 		attempts = append(attempts, newAttempt(f, e, s.pool))
 	}
@@ -328,7 +334,7 @@ func (d *desk) claim(ctx context.Context, w want) (got int, err error) {
 	for _, a := range attempts {
 		f.news(a.id)
 	}
-	f.outbox.wake(deliveries)
+	f.outbox.wake(started.deliveries)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s.ahead = append(s.ahead, attempts...)
