@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/foreman-go/foreman/store"
 )
 
@@ -35,6 +37,14 @@ func (b *bus) join() *member {
 	defer b.mu.Unlock()
 	b.members = append(b.members, m)
 	return m
+}
+
+func (m *member) Export(ctx context.Context, after ulid.ULID, limit int) ([]store.Whole, error) {
+	return m.Store.(store.Mover).Export(ctx, after, limit)
+}
+
+func (m *member) Import(ctx context.Context, in []store.Whole) ([]store.Result, error) {
+	return m.Store.(store.Mover).Import(ctx, in)
 }
 
 func (m *member) Now() time.Time { return time.Now() }

@@ -41,7 +41,8 @@ type Moved struct {
 // counts and a checksum: without its end it is of no use to Import.
 //
 // Nothing may run meanwhile, in this process or any other that shares the store:
-// [ErrRunning] says that Run is under way, and [ErrState] that a job is being run. Nor may
+// [ErrRunning] says that Run is under way in one of them, or was within
+// [Options].Lease in one that was killed, and [ErrState] that a job is being run. Nor may
 // jobs be submitted: they may be in it, or not. Other errors: [errors.ErrUnsupported] for
 // a store that is no [store.Mover], [ErrTooLarge] for a job that has more than 256 MiB of
 // JSON without its artifacts, [ErrUnavailable], those of w and the context's.
@@ -54,6 +55,10 @@ func (f *Foreman) Export(ctx context.Context, w io.Writer) (Moved, error) {
 		return Moved{}, fmt.Errorf("export: %w", err)
 	}
 	defer done()
+	if !f.peers.hold(ctx, atWork, f.o.Lease) {
+		return Moved{}, fmt.Errorf("export: %w in another process that shares the store: stop them all, and try again in %s", ErrRunning, f.o.Lease)
+	}
+	defer f.peers.hold(ctx, atWork, 0)
 	x := exporting{f: f, tar: tar.NewWriter(w), sum: sha256.New(), at: f.now()}
 	if err := x.run(ctx, from); err != nil {
 		return Moved{}, fmt.Errorf("export: %w", err)

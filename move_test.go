@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -199,4 +200,28 @@ func TestMoveWhileItRuns(t *testing.T) {
 	stop()
 	_, err = f.Export(t.Context(), io.Discard)
 	require.NoError(t, err)
+}
+
+// An export is refused while another process that shares the store runs, whatever it does.
+func TestMoveWhileAnotherRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := &bus{Store: openStore(t)}
+		join := func() *foreman.Foreman {
+			return newForeman(t, newGate(), foreman.Options{Store: shared.join(), Dir: t.TempDir(), Lease: time.Minute})
+		}
+		runs, too, exports := join(), join(), join()
+		stop, stopToo := start(t, runs), start(t, too)
+		synctest.Wait()
+		export := func() error {
+			_, err := exports.Export(t.Context(), io.Discard)
+			return err
+		}
+		require.ErrorIs(t, export(), foreman.ErrRunning)
+		stop()
+		time.Sleep(time.Minute) // the other one takes over being at work
+		require.ErrorIs(t, export(), foreman.ErrRunning)
+		stopToo()
+		require.NoError(t, export())
+		require.NoError(t, export())
+	})
 }

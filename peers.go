@@ -200,6 +200,24 @@ func (p *peers) lost() {
 	p.askAll()
 }
 
+// atWork is the office that one of the processes in which Run is under way has, so that
+// anybody can see whether there are any.
+const atWork = "at work"
+
+// work keeps that office, if nobody else has it, until ctx ends.
+func (p *peers) work(ctx context.Context) {
+	if p.store == nil {
+		return
+	}
+	for ctx.Err() == nil {
+		p.hold(ctx, atWork, p.f.o.Lease)
+		pause(ctx, p.f.o.Lease/3)
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), newsRetry)
+	defer cancel()
+	p.hold(last, atWork, 0)
+}
+
 // hold reports whether an office is this process's for the length of a lease. It is, if
 // nobody shares the store.
 func (p *peers) hold(ctx context.Context, office string, lease time.Duration) bool {

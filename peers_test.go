@@ -229,7 +229,7 @@ func TestPeersRetention(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		_, err = fb.Status(t.Context(), second)
 		require.ErrorIs(t, err, foreman.ErrNotFound)
-		require.Len(t, shared.offices, 2, "retention and sweep")
+		require.Len(t, shared.offices, 3, "retention, sweep, and being at work")
 	})
 }
 

@@ -66,6 +66,7 @@ func (f *Foreman) runJobs(ctx context.Context) {
 	settling.Go(func() { f.settle(ctx, keep, over) })
 	keeping.Go(func() { f.heartbeat(keep) })
 	keeping.Go(func() { f.peers.run(keep) })
+	keeping.Go(func() { f.peers.work(keep) })
 
 	for _, p := range f.pools {
 		claiming.Go(func() { f.watchBackend(ctx, p) })
