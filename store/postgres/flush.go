@@ -67,7 +67,9 @@ func (t *txn) isDirty() bool {
 // is locked. In a join it would be the planner's to choose which side to begin with, and
 // a plan that it made when a table was empty reads all of it when it is not.
 
-// flush queues what writes everything that was changed, and takes it as written.
+// flush queues what writes everything that was changed, and takes it as written; but for
+// the counts, whose rows are changed by everybody, so that whoever has them must not wait
+// for anything else: finish queues them.
 func (t *txn) flush() {
 	var d diff
 	for _, e := range t.entries {
@@ -85,8 +87,14 @@ func (t *txn) flush() {
 	t.queueDeliveries()
 	t.queueEvents()
 	t.queueWithdrawn()
-	t.queueCounts() // last, for these rows are changed by everybody
-	t.changes = changes{removed: t.removed}
+	t.changes = changes{counts: t.counts, removed: t.removed}
+}
+
+// finish queues what is written last of all, and the commit.
+func (t *txn) finish() {
+	t.queueCounts()
+	t.b.Queue("COMMIT")
+	t.committed = true
 }
 
 // settle takes an entry as written.

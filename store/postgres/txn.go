@@ -132,8 +132,7 @@ func (t *txn) attempt(batch []*op) (err error) {
 	for _, o := range sends {
 		t.queueSending(o.send)
 	}
-	t.b.Queue("COMMIT")
-	t.committed = true
+	t.finish()
 	return t.send()
 }
 
