@@ -222,19 +222,21 @@ func (o *outbox) settle(ctx context.Context, sent <-chan struct{}) {
 	}
 }
 
-// record tries for a while to store outcomes. What it cannot store is sent again when
-// the lease has run out. It reports whether it has stored them.
+// record tries to store outcomes for as long as their leases last. What it cannot store
+// is sent again when these have run out. It reports whether it has stored them.
 func (o *outbox) record(ctx context.Context, batch []store.Settlement) bool {
-	for delay := 50 * time.Millisecond; ; delay *= 2 {
+	waited := time.Duration(0)
+	for delay := 50 * time.Millisecond; ; delay = min(2*delay, time.Second) {
 		errs, err := o.f.o.Store.SettleDeliveries(ctx, batch)
 		if err == nil {
 			o.counts.settled(batch, errs) // a stale one was settled by another
 			return true
 		}
-		if delay > time.Second || ctx.Err() != nil {
+		if waited > settleLease || ctx.Err() != nil {
 			o.f.o.Logger.Error("outcomes of webhooks cannot be stored; they are sent again", "deliveries", len(batch), "error", err)
 			return false
 		}
 		pause(ctx, delay)
+		waited += delay
 	}
 }
