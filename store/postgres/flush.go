@@ -349,7 +349,7 @@ func (t *txn) queueEvents() {
 		SELECT p.b[1 + (u.n - 1) / 4096] + (u.n - 1) % 4096, u.id, u.seq, u.owner, u.data
 		FROM (SELECT @.take_positions($1, $2) AS b OFFSET 0) p,
 			unnest($3::uuid[], $4::bigint[], $5::bytea[], $6::bytea[]) WITH ORDINALITY u (id, seq, owner, data, n)`,
-		t.s.class, (len(t.events)+blockSize-1)/blockSize,
+		t.s.places, (len(t.events)+blockSize-1)/blockSize,
 		uuids(t.events, func(e *store.Event) ulid.ULID { return e.ID }),
 		numbers(t.events, func(e *store.Event) uint64 { return e.Seq }),
 		texts(t.events, func(e *store.Event) string { return e.Owner }),
