@@ -49,9 +49,9 @@ func (t *txn) count(kind int16, name string, n int64) {
 	t.counts[counter{kind, name}] += n
 }
 
-// isDirty reports whether there is anything to write.
+// isDirty reports whether there is anything for flush to write.
 func (t *txn) isDirty() bool {
-	if len(t.counts) > 0 || len(t.events) > 0 {
+	if len(t.events) > 0 {
 		return true
 	}
 	for _, e := range t.entries {
@@ -67,7 +67,8 @@ func (t *txn) isDirty() bool {
 // is locked. In a join it would be the planner's to choose which side to begin with, and
 // a plan that it made when a table was empty reads all of it when it is not.
 
-// flush queues what writes everything that was changed, and takes it as written.
+// flush queues what writes everything that was changed of records, and takes it as
+// written. What is not of a record is left to finish.
 func (t *txn) flush() {
 	var d diff
 	for _, e := range t.entries {
@@ -84,9 +85,16 @@ func (t *txn) flush() {
 	t.queueBlobs()
 	t.queueDeliveries()
 	t.queueEvents()
+	t.turns.stale = nil
+	t.changes = changes{removed: t.removed, counts: t.counts}
+}
+
+// finish queues what writes the rows that belong to no record, and that others change who
+// have locked other records. It comes last before the commit, so that nobody who has one
+// waits for anything but the next one in order, or for the commit alone.
+func (t *txn) finish() {
 	t.queueWithdrawn()
-	t.queueCounts() // last, for these rows are changed by everybody
-	t.changes = changes{removed: t.removed}
+	t.queueCounts()
 }
 
 // settle takes an entry as written.

@@ -133,6 +133,7 @@ func (t *txn) attempt(batch []*op) (err error) {
 	for _, o := range sends {
 		t.queueSending(o.send)
 	}
+	t.finish()
 	t.b.Queue("COMMIT")
 	t.committed = true
 	return t.send()
