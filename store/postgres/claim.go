@@ -88,8 +88,15 @@ func (t *txn) queueClaims(claims []*claim) {
 	t.queueNow()
 }
 
-// claim shares out what can be claimed, and makes the changes that start returns.
+// claim shares out what can be claimed, and makes the changes that start returns. The
+// deliveries of all these records are locked together, in order.
 func (t *txn) claim(claims []*claim) error {
+	type share struct {
+		*claim
+		mine []claimable
+		list []store.Change
+	}
+	var shares []share
 	for _, c := range claims {
 		c.out, c.err = nil, nil
 		x := c.common
@@ -102,11 +109,15 @@ func (t *txn) claim(claims []*claim) error {
 			continue
 		}
 		x.rows = x.rows[len(mine):]
+		shares = append(shares, share{c, mine, list})
 		for i := range list {
 			if len(list[i].Deliveries) > 0 {
 				t.boxes[mine[i].ID] = true
 			}
 		}
+	}
+	for _, c := range shares {
+		mine, list := c.mine, c.list
 		for i := range list {
 			e := t.entry(mine[i].ID)
 			if e.cur == nil {

@@ -67,7 +67,7 @@ func (s *Store) feed(ctx context.Context, q store.FeedQuery) (p store.FeedPage, 
 	var horizon, cut uint64
 	var more bool
 	err = s.read(ctx, false, func(b *pgx.Batch) {
-		b.Queue(s.sql(`SELECT h, set_config('foreman.horizon', h::text, true) FROM (SELECT @.horizon($1) AS h OFFSET 0) x`), s.class).
+		b.Queue(s.sql(`SELECT h, set_config('foreman.horizon', h::text, true) FROM (SELECT @.horizon($1) AS h OFFSET 0) x`), s.places).
 			QueryRow(func(r pgx.Row) error {
 				var text string
 				return r.Scan(&horizon, &text)

@@ -40,9 +40,9 @@ func TestFeedWaitsForOurOwn(t *testing.T) {
 	require.Equal(t, first.ID, p.Events[0].ID)
 
 	slow := begin()
-	class := postgres.Class(schema)
+	_, places := postgres.Classes(schema)
 	var taken []int64
-	require.NoError(t, slow.QueryRow(t.Context(), "SELECT "+schema+".take_positions($1, 1)", class).Scan(&taken))
+	require.NoError(t, slow.QueryRow(t.Context(), "SELECT "+schema+".take_positions($1, 1)", places).Scan(&taken))
 	second := insert(t, s, job("owner"))[0].Head
 	held := feed(p.Next)
 	require.Empty(t, held.Events, "one before it may still come")
@@ -55,4 +55,26 @@ func TestFeedWaitsForOurOwn(t *testing.T) {
 	require.EqualValues(t, taken[0], p.Events[0].Pos)
 	require.Equal(t, second.ID, p.Events[1].ID)
 	require.NoError(t, stranger.Rollback(t.Context()))
+}
+
+// A claim under way writes no events yet, and holds back none of others.
+func TestFeedDoesNotWaitForClaims(t *testing.T) {
+	url, schema := pgtest.Split(pgtest.Place(t))
+	s := open(t, url, &postgres.Options{Schema: schema})
+	for range 10 {
+		insert(t, s, job("owner"))
+	}
+	class, places := postgres.Classes(schema)
+	require.NotEqual(t, class, places)
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	tx, err := conn.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock_shared($1, 2)", class) // as claims do
+	require.NoError(t, err)
+	p, err := s.Feed(t.Context(), store.FeedQuery{Limit: 100})
+	require.NoError(t, err)
+	require.Len(t, p.Events, 10)
+	require.NoError(t, tx.Rollback(t.Context()))
+	require.NoError(t, conn.Close(t.Context()))
 }

@@ -49,9 +49,9 @@ func (t *txn) count(kind int16, name string, n int64) {
 	t.counts[counter{kind, name}] += n
 }
 
-// isDirty reports whether there is anything to write.
+// isDirty reports whether there is anything for flush to write.
 func (t *txn) isDirty() bool {
-	if len(t.counts) > 0 || len(t.events) > 0 {
+	if len(t.events) > 0 {
 		return true
 	}
 	for _, e := range t.entries {
@@ -67,9 +67,8 @@ func (t *txn) isDirty() bool {
 // is locked. In a join it would be the planner's to choose which side to begin with, and
 // a plan that it made when a table was empty reads all of it when it is not.
 
-// flush queues what writes everything that was changed, and takes it as written; but for
-// the counts, whose rows are changed by everybody, so that whoever has them must not wait
-// for anything else: finish queues them.
+// flush queues what writes everything that was changed of records, and takes it as
+// written. What is not of a record is left to finish.
 func (t *txn) flush() {
 	var d diff
 	for _, e := range t.entries {
@@ -86,15 +85,16 @@ func (t *txn) flush() {
 	t.queueBlobs()
 	t.queueDeliveries()
 	t.queueEvents()
-	t.queueWithdrawn()
-	t.changes = changes{counts: t.counts, removed: t.removed}
+	t.turns.stale = nil
+	t.changes = changes{removed: t.removed, counts: t.counts}
 }
 
-// finish queues what is written last of all, and the commit.
+// finish queues what writes the rows that belong to no record, and that others change who
+// have locked other records. It comes last before the commit, so that nobody who has one
+// waits for anything but the next one in order, or for the commit alone.
 func (t *txn) finish() {
+	t.queueWithdrawn()
 	t.queueCounts()
-	t.b.Queue("COMMIT")
-	t.committed = true
 }
 
 // settle takes an entry as written.
@@ -357,7 +357,7 @@ func (t *txn) queueEvents() {
 		SELECT p.b[1 + (u.n - 1) / 4096] + (u.n - 1) % 4096, u.id, u.seq, u.owner, u.data
 		FROM (SELECT @.take_positions($1, $2) AS b OFFSET 0) p,
 			unnest($3::uuid[], $4::bigint[], $5::bytea[], $6::bytea[]) WITH ORDINALITY u (id, seq, owner, data, n)`,
-		t.s.class, (len(t.events)+blockSize-1)/blockSize,
+		t.s.places, (len(t.events)+blockSize-1)/blockSize,
 		uuids(t.events, func(e *store.Event) ulid.ULID { return e.ID }),
 		numbers(t.events, func(e *store.Event) uint64 { return e.Seq }),
 		texts(t.events, func(e *store.Event) string { return e.Owner }),

@@ -62,6 +62,7 @@ type Store struct {
 	pool     *pgxpool.Pool
 	schema   string // as it was given
 	class    int32  // of the advisory locks of this schema
+	places   int32  // the class of those that announce positions of the feed
 	slot     int16  // of counts
 	name     string // of this process, among those who send messages
 	pollOnly bool
@@ -128,7 +129,7 @@ func open(ctx context.Context, url string, o *Options) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.class = classOfSchema(s.schema)
+	s.class, s.places = classesOf(s.schema)
 	pool, err := s.connect(ctx, url, o)
 	if err != nil {
 		return nil, err
@@ -180,11 +181,13 @@ func (s *Store) sql(text string) string {
 	return q
 }
 
-// classOfSchema is the first number of the advisory locks of a schema.
-func classOfSchema(name string) int32 {
+// classesOf are the first numbers of the advisory locks of a schema: of those that have
+// names, and of those that are positions of the feed, which may have any second number.
+func classesOf(schema string) (class, places int32) {
 	h := fnv.New32a()
-	_, _ = h.Write([]byte("foreman " + name)) // never fails
-	return int32(h.Sum32() >> 1)
+	_, _ = h.Write([]byte("foreman " + schema)) // never fails
+	class = int32(h.Sum32()>>1) &^ 1
+	return class, class | 1
 }
 
 // isSchema keeps to names that need no quotes.

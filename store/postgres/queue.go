@@ -45,22 +45,41 @@ func (s *Store) Extend(ctx context.Context, refs []store.Ref, lease time.Duratio
 	return out, nil
 }
 
-// promoted makes ready what is due until nothing is, and reads after that. queue queues
-// what reads; the transaction sees one state of the database.
+// mostPromotions bounds how often one call makes ready what is due: the rest is ready soon.
+const mostPromotions = 5
+
+// promoted makes ready what is due, and reads after that. What others have locked, who are
+// about to do the same, it gives a moment, and then leaves to them. queue queues what reads;
+// the transaction sees one state of the database.
 func (s *Store) promoted(ctx context.Context, queue func(*pgx.Batch)) error {
-	for {
+	for n := 1; ; n++ {
 		var due bool
 		err := s.read(ctx, true, func(b *pgx.Batch) {
 			b.Queue(s.sql(`SELECT EXISTS (SELECT FROM @.delayed d WHERE d.run_at <= statement_timestamp())`)).
 				QueryRow(func(r pgx.Row) error { return r.Scan(&due) })
 			queue(b)
 		})
-		if err != nil || !due {
+		if err != nil || !due || n > mostPromotions {
 			return err
 		}
-		err = s.write(ctx, &op{want: func(t *txn) { t.promotes = true }, run: func(*txn) error { return nil }})
+		var promoted int
+		err = s.write(ctx, &op{
+			want: func(t *txn) { t.promotes = true },
+			run: func(t *txn) error {
+				promoted = t.promoted
+				return nil
+			},
+		})
 		if err != nil {
 			return err
+		}
+		if promoted > 0 {
+			continue
+		}
+		select {
+		case <-time.After(time.Duration(n*n) * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
@@ -147,14 +166,20 @@ func (s *Store) Overdue(ctx context.Context, limit int) ([]store.Head, error) {
 func (s *Store) Upcoming(ctx context.Context) (store.Upcoming, error) {
 	var u store.Upcoming
 	err := s.read(ctx, true, func(b *pgx.Batch) {
+		// Of what is due and so much that one look leaves some of it, the first that is left
+		// is to come.
 		b.Queue(s.sql(`SELECT
-			(SELECT d.run_at FROM @.delayed d WHERE d.run_at > statement_timestamp() ORDER BY d.run_at, d.id LIMIT 1),
+			coalesce(
+				(SELECT d.run_at FROM @.delayed d WHERE d.run_at <= statement_timestamp() ORDER BY d.run_at, d.id OFFSET $1 LIMIT 1),
+				(SELECT d.run_at FROM @.delayed d WHERE d.run_at > statement_timestamp() ORDER BY d.run_at, d.id LIMIT 1)),
 			least(
 				(SELECT d.at FROM @.deadlines d WHERE d.class = 0 ORDER BY d.class, d.at LIMIT 1),
 				(SELECT d.at FROM @.deadlines d WHERE d.class = 1 ORDER BY d.class, d.at LIMIT 1),
 				(SELECT d.at FROM @.deadlines d WHERE d.class = 2 ORDER BY d.class, d.at LIMIT 1)),
-			(SELECT f.at FROM @.fronts f WHERE NOT f.leased AND f.at > statement_timestamp() ORDER BY f.leased, f.at, f.id LIMIT 1)`,
-		)).QueryRow(func(r pgx.Row) error {
+			coalesce(
+				(SELECT f.at FROM @.fronts f WHERE NOT f.leased AND f.at <= statement_timestamp() ORDER BY f.leased, f.at, f.id OFFSET $1 LIMIT 1),
+				(SELECT f.at FROM @.fronts f WHERE NOT f.leased AND f.at > statement_timestamp() ORDER BY f.leased, f.at, f.id LIMIT 1))`,
+		), mostPromotions*promotion).QueryRow(func(r pgx.Row) error {
 			return r.Scan((*moment)(&u.Run), (*moment)(&u.Deadline), (*moment)(&u.Delivery))
 		})
 	})

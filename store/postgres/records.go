@@ -405,6 +405,6 @@ func (t *txn) promote() error {
 		}
 		e.cur, e.dirty = &r, true
 	}
-	t.due = nil
+	t.promoted, t.due = len(t.due), nil
 	return nil
 }

@@ -74,8 +74,10 @@ func (s *Store) vacuum(ctx context.Context) error {
 // forget removes what says nothing any more: turns of owners who have nothing ready, and
 // the numbers of lanes that are empty.
 func (s *Store) forget(ctx context.Context, conn *pgxpool.Conn) error {
-	_, err := conn.Exec(ctx, s.sql(`DELETE FROM @.withdrawn w WHERE NOT EXISTS (
-		SELECT FROM @.ready r WHERE r.lane = w.lane AND r.rank = w.rank AND r.owner = w.owner AND r.turn > 0)`))
+	_, err := conn.Exec(ctx, s.sql(`DELETE FROM @.withdrawn WHERE ctid = ANY (ARRAY(
+		SELECT w.ctid FROM @.withdrawn w WHERE w.last = 0 OR NOT EXISTS (
+			SELECT FROM @.ready r WHERE r.lane = w.lane AND r.rank = w.rank AND r.owner = w.owner AND r.turn > 0)
+		FOR UPDATE SKIP LOCKED))`))
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ type given struct {
 }
 
 type withdrawal struct {
-	forget bool   // what is there is to be deleted first
+	forget bool   // whatever is there
 	last   uint64 // 0 for nothing
 }
 
@@ -52,7 +52,7 @@ func (t *txn) queueTurns() {
 				ORDER BY r.lane, r.rank, r.turn, r.id LIMIT 1), 0),
 			coalesce((SELECT r.turn FROM @.ready r WHERE r.lane = u.lane AND r.rank = u.rank AND r.owner = u.owner AND r.turn > 0
 				ORDER BY r.owner DESC, r.lane DESC, r.rank DESC, r.turn DESC LIMIT 1), 0),
-			coalesce((SELECT w.last FROM @.withdrawn w WHERE w.lane = u.lane AND w.rank = u.rank AND w.owner = u.owner), 0)
+			coalesce((SELECT abs(w.last) FROM @.withdrawn w WHERE w.lane = u.lane AND w.rank = u.rank AND w.owner = u.owner), 0)
 		FROM unnest($1::bytea[], $2::integer[], $3::bytea[]) u (lane, rank, owner)`,
 		texts(list, func(s *share) string { return s.lane }),
 		numbers(list, func(s *share) int32 { return rank(s.priority) }),
@@ -71,6 +71,12 @@ func (t *txn) queueTurns() {
 func (n *turns) learn(s share, least, greatest, last uint64) {
 	if n.least == nil {
 		n.least, n.given = map[level]uint64{}, map[share]*given{}
+	}
+	if w := n.withdrawn[s]; w != nil { // it is written at the end
+		if w.forget {
+			last = 0
+		}
+		last = max(last, w.last)
 	}
 	n.least[s.level] = least
 	n.given[s] = &given{waits: greatest > 0, last: max(greatest, last), kept: last > 0}
@@ -158,39 +164,27 @@ func (n *turns) withdraw(s share, w withdrawal) {
 	have.last = max(have.last, w.last)
 }
 
-// queueWithdrawn writes the turns that were withdrawn.
+// queueWithdrawn writes the turns that were withdrawn, in order. One that takes the place
+// of whatever is there is told by its sign, which means nothing else; 0 says nothing, until
+// it is tidied up.
 func (t *txn) queueWithdrawn() {
-	type line struct {
-		share
-		last uint64
+	list := sortedShares(t.turns.withdrawn)
+	if len(list) == 0 {
+		return
 	}
-	var forget []share
-	var put []line
-	for _, s := range sortedShares(t.turns.withdrawn) {
-		w := t.turns.withdrawn[s]
-		if w.forget {
-			forget = append(forget, s)
-		}
-		if w.last > 0 {
-			put = append(put, line{s, w.last})
-		}
-	}
+	w := t.turns.withdrawn
 	t.turns.withdrawn = nil
-	t.turns.stale = nil
-	if len(forget) > 0 {
-		t.queue(`DELETE FROM @.withdrawn WHERE (lane, rank, owner) IN (SELECT w.lane, w.rank, w.owner
-			FROM unnest($1::bytea[], $2::integer[], $3::bytea[]) u (lane, rank, owner),
-				LATERAL (SELECT * FROM @.withdrawn w WHERE w.lane = u.lane AND w.rank = u.rank AND w.owner = u.owner FOR UPDATE) w)`,
-			texts(forget, func(s *share) string { return s.lane }),
-			numbers(forget, func(s *share) int32 { return rank(s.priority) }),
-			texts(forget, func(s *share) string { return s.owner }))
-	}
-	if len(put) > 0 {
-		t.queue(`INSERT INTO @.withdrawn AS w SELECT * FROM unnest($1::bytea[], $2::integer[], $3::bytea[], $4::bigint[])
-			ON CONFLICT (lane, rank, owner) DO UPDATE SET last = greatest(w.last, excluded.last)`,
-			texts(put, func(l *line) string { return l.lane }),
-			numbers(put, func(l *line) int32 { return rank(l.priority) }),
-			texts(put, func(l *line) string { return l.owner }),
-			numbers(put, func(l *line) uint64 { return l.last }))
-	}
+	t.queue(`INSERT INTO @.withdrawn AS w SELECT u.lane, u.rank, u.owner, u.last
+			FROM unnest($1::bytea[], $2::integer[], $3::bytea[], $4::bigint[]) u (lane, rank, owner, last)
+		ON CONFLICT (lane, rank, owner) DO UPDATE SET last = CASE WHEN excluded.last <= 0 THEN -excluded.last
+			ELSE greatest(abs(w.last), excluded.last) END`,
+		texts(list, func(s *share) string { return s.lane }),
+		numbers(list, func(s *share) int32 { return rank(s.priority) }),
+		texts(list, func(s *share) string { return s.owner }),
+		numbers(list, func(s *share) int64 {
+			if w[*s].forget {
+				return -int64(w[*s].last)
+			}
+			return int64(w[*s].last)
+		}))
 }

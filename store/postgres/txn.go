@@ -17,8 +17,8 @@ import (
 // than a process that has stopped in the middle of a transaction keeps its locks.
 const patience = 8 * time.Second
 
-// Advisory locks are named by the class of the schema and one of these; the positions
-// of the feed have a class of their own.
+// Advisory locks are named by the class of the schema and one of these. Those that
+// announce positions of the feed are of another class: the second number is the position.
 const (
 	lockMigrate int32 = 1
 	lockPause   int32 = 2 // shared by claims
@@ -48,6 +48,7 @@ type txn struct {
 	outboxes  map[ulid.ULID]*outbox // of records, as far as they were read
 	turns     turns
 	due       []ulid.ULID // records to be made ready, in order
+	promoted  int         // how many were
 	changes               // what is to be written
 	committed bool        // the commit was sent
 }
@@ -133,6 +134,8 @@ func (t *txn) attempt(batch []*op) (err error) {
 		t.queueSending(o.send)
 	}
 	t.finish()
+	t.b.Queue("COMMIT")
+	t.committed = true
 	return t.send()
 }
 

@@ -55,7 +55,7 @@ CREATE TABLE @.ready (
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX ready_owner ON @.ready (owner, lane, rank, turn); -- of no use without an owner
 
--- The last turn of owners who have withdrawn a record that had it.
+-- The last turn of owners who have withdrawn a record that had it, whatever its sign.
 CREATE TABLE @.withdrawn (
 	lane  bytea NOT NULL,
 	rank  integer NOT NULL,
@@ -182,7 +182,7 @@ DECLARE
 	due_at timestamptz := clock_timestamp();
 BEGIN
 	FOR i IN 0..1 LOOP
-		LOOP
+		FOR j IN 1..5 LOOP -- the rest is left to the next claims
 			UPDATE @.fronts s SET at = NULL, leased = false
 			WHERE s.id = ANY (ARRAY(
 				SELECT w.id FROM @.fronts w WHERE w.leased = (i = 1) AND w.at <= due_at
