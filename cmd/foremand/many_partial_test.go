@@ -25,7 +25,7 @@ func TestPartialElsewhere(t *testing.T) {
 		return runner >= 0
 	}, patience, 10*time.Millisecond)
 	// What is kept is at most a second behind what is shown.
-	events, err := http.Get(f.member(runner).url + "/jobs/" + j.ID + "/events") //nolint:noctx // it ends with the process
+	events, err := http.Get(f.member(runner).url + "/jobs/" + j.ID + "/events")
 	require.NoError(t, err)
 	defer func() { _ = events.Body.Close() }()
 	words := 0

@@ -27,17 +27,15 @@ func TestStartBeforeTheDatabase(t *testing.T) {
 	var stdout, stderr transcript.Text
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	require.NoError(t, cmd.Start())
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
 	defer func() {
 		_ = cmd.Process.Kill()
-		<-ended
+		_ = cmd.Wait() // it was killed
 	}()
 	says := func(out *transcript.Text, text string) {
 		t.Helper()
 		require.Eventually(t, func() bool { return strings.Contains(out.String(), text) }, patience, 10*time.Millisecond, "%q: %s", text, stderr.String())
 	}
-	says(&stderr, "the database of -store cannot be reached; trying again")
+	says(&stderr, `cannot be reached; trying again" what="the database of -store"`)
 	require.NotContains(t, stdout.String(), "listening")
 	server.Start(t)
 	says(&stdout, "listening on ")
