@@ -70,8 +70,16 @@ func refusals(t *testing.T, r *replica, id ulid.ULID) (stop func() (n int64, slo
 	var all sync.WaitGroup
 	job := "/jobs/" + id.String()
 	for _, call := range [][2]string{
-		{"POST", "/jobs"}, {"GET", job}, {"GET", "/jobs"}, {"POST", job + "/cancel"}, {"GET", job + "/events"},
-		{"GET", job + "/deliveries"}, {"GET", "/events"}, {"GET", "/readyz"}, {"POST", "/queue/pause"}, {"GET", "/queue"},
+		{"POST", "/jobs"},
+		{"GET", job},
+		{"GET", "/jobs"},
+		{"POST", job + "/cancel"},
+		{"GET", job + "/events"},
+		{"GET", job + "/deliveries"},
+		{"GET", "/events"},
+		{"GET", "/readyz"},
+		{"POST", "/queue/pause"},
+		{"GET", "/queue"},
 	} {
 		body := ""
 		if call[1] == "/jobs" {

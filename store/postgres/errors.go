@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -74,6 +75,15 @@ func isUnreachable(err error) bool {
 func isRefused(err error) bool {
 	var refused *pgconn.ConnectError
 	return errors.As(err, &refused)
+}
+
+// isMistaken reports whether there is no connection to be had for a reason that is in the
+// URL: to wait does not mend it.
+func isMistaken(err error) bool {
+	var dns *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	return errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &certificate) ||
+		isRefused(err) && strings.Contains(err.Error(), "server refused TLS connection")
 }
 
 // isPassing reports whether trying again may do. A connection of the pool may have

@@ -96,7 +96,9 @@ var (
 // The store is a [Messenger], or a [*Store] if [Options.PollOnly] is set.
 //
 // It refuses, with a sentence that says what to do, a schema that a newer version has
-// written. The error wraps [store.ErrUnavailable] when the server cannot be reached.
+// written. The error wraps [store.ErrUnavailable] when the server cannot be reached, which
+// may pass; a host that there is not, or one without the TLS that the URL asks for, is
+// [store.ErrInvalid].
 func Open(ctx context.Context, url string, o *Options) (store.Store, error) {
 	s, err := open(ctx, url, o)
 	switch {
@@ -137,6 +139,9 @@ func open(ctx context.Context, url string, o *Options) (*Store, error) {
 	s.pool = pool
 	if err := s.migrate(ctx); err != nil {
 		pool.Close()
+		if isMistaken(err) {
+			return nil, fmt.Errorf("%w: %w", store.ErrInvalid, err)
+		}
 		return nil, fmt.Errorf("schema %s: %w", s.schema, classify(err))
 	}
 	if err := s.read(ctx, false, func(*pgx.Batch) {}); err != nil { // to know the time

@@ -66,7 +66,7 @@ func patiently[T any](ctx context.Context, log *slog.Logger, what string, away e
 		if err == nil || !errors.Is(err, away) || time.Since(begun) > startPatience || ctx.Err() != nil {
 			return got, err
 		}
-		log.Warn("cannot be reached yet; trying again", "what", what, "error", err)
+		log.Warn("what is needed to start cannot be reached; trying again", "what", what, "error", err)
 		select {
 		case <-time.After(startPause):
 		case <-ctx.Done():
