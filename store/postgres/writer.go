@@ -19,6 +19,7 @@ type writer struct {
 	mu      sync.Mutex
 	idle    sync.Cond // signaled when nobody leads any more
 	leading int
+	waits   bool // a leader is at an op that is held
 	closed  bool
 	waiting []*op
 }
@@ -27,6 +28,8 @@ const (
 	leaders  = 2       // how many transactions are under way at once
 	mostOps  = 1000    // in one transaction
 	mostSize = 8 << 20 // bytes in one transaction, or one op
+
+	mostInCall = 256 << 20 // bytes; PostgreSQL takes up to a gigabyte
 )
 
 // op is one call's part of a transaction. It may run more than once, so want and run
@@ -39,7 +42,19 @@ type op struct {
 	send  *sending
 	size  int        // of what it writes, about
 	done  chan error // one message
+
+	begun time.Time // when the call was
+	held  held      // whether it is by others
+	left  bool      // nobody waits for it any more
 }
+
+// held says what is known of an op that did not get a lock in time.
+type held int8
+
+const (
+	maybeHeld held = 1 // it, or another of the same transaction
+	isHeld    held = 2
+)
 
 // write carries out an op in a transaction shared with whoever else is waiting, and
 // returns when it is durable. When ctx ends first, or the database does not answer, the op
@@ -48,7 +63,10 @@ func (s *Store) write(ctx context.Context, o *op) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	o.done = make(chan error, 1)
+	if o.size > mostInCall {
+		return fmt.Errorf("%w: %d bytes in one call, more than %d", store.ErrInvalid, o.size, mostInCall)
+	}
+	o.done, o.begun = make(chan error, 1), time.Now()
 	w := &s.w
 	w.mu.Lock()
 	if w.closed {
@@ -75,10 +93,12 @@ func (s *Store) write(ctx context.Context, o *op) error {
 	}
 }
 
-// leave takes an op out of the queue if nobody has begun on it.
+// leave takes an op out of the queue if nobody has begun on it, or else keeps it from
+// getting there again.
 func (w *writer) leave(o *op) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	o.left = true
 	w.waiting = slices.DeleteFunc(w.waiting, func(p *op) bool { return p == o })
 }
 
@@ -90,10 +110,42 @@ func (s *Store) lead() {
 			return
 		}
 		err := s.transact(batch)
-		for _, o := range batch {
-			o.done <- err
+		for _, o := range s.w.over(batch, err) {
+			o.done <- classify(err)
 		}
 	}
+}
+
+// over returns those of a batch that have ended with err. If it is that a lock was not to
+// be had in time, they are tried once more, each in a transaction of its own, to find out
+// soon which of them is held. Those that are wait again, of which one leader at a time
+// takes one, so that there is always another for the rest.
+func (w *writer) over(batch []*op, err error) []*op {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if batch[0].held == isHeld {
+		w.waits = false
+	}
+	if !isLocked(err) || w.closed {
+		return batch
+	}
+	var maybe []*op
+	many := len(batch) > 1
+	ended := slices.DeleteFunc(batch, func(o *op) bool {
+		if o.left {
+			return false
+		}
+		if many {
+			o.held = maybeHeld
+			maybe = append(maybe, o)
+		} else {
+			o.held = isHeld
+			w.waiting = append(w.waiting, o)
+		}
+		return true
+	})
+	w.waiting = append(maybe, w.waiting...)
+	return ended
 }
 
 // gather takes what waits. Those whom the commit before this one has answered are about
@@ -111,10 +163,8 @@ func (w *writer) gather() []*op {
 			continue
 		}
 		defer w.mu.Unlock()
-		n = w.fitting()
-		batch := slices.Clone(w.waiting[:n])
-		w.waiting = slices.Delete(w.waiting, 0, n)
-		if n == 0 {
+		batch := w.take()
+		if len(batch) == 0 {
 			w.leading--
 			w.idle.Broadcast()
 		}
@@ -122,15 +172,28 @@ func (w *writer) gather() []*op {
 	}
 }
 
-// fitting is how many of those who wait fit into one transaction.
-func (w *writer) fitting() int {
+// take takes those who come first as far as they fit into one transaction, or one that is
+// to be alone. mu is held.
+func (w *writer) take() (batch []*op) {
 	size := 0
-	for i, o := range w.waiting {
-		if size += o.size; i == mostOps || i > 0 && size > mostSize {
-			return i
+	w.waiting = slices.DeleteFunc(w.waiting, func(o *op) bool {
+		if w.isFull(batch, size, o) {
+			return false
 		}
+		w.waits = w.waits || o.held == isHeld
+		size += o.size
+		batch = append(batch, o)
+		return true
+	})
+	return batch
+}
+
+// isFull reports whether an op is for another batch than this one. mu is held.
+func (w *writer) isFull(batch []*op, size int, o *op) bool {
+	if len(batch) == 0 {
+		return o.held == isHeld && w.waits
 	}
-	return len(w.waiting)
+	return o.held > 0 || batch[0].held > 0 || len(batch) == mostOps || size+o.size > mostSize
 }
 
 // stop refuses new writes and waits for those on their way.
