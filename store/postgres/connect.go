@@ -63,6 +63,7 @@ func (s *Store) connect(ctx context.Context, url string, o *Options) (*pgxpool.P
 	case !strings.Contains(url, "pool_max_conns"):
 		c.MaxConns = defaultMaxConns
 	}
+	c.MaxConns = max(c.MaxConns, 2) // one may be cleaning up
 	if c.ConnConfig.ConnectTimeout == 0 {
 		c.ConnConfig.ConnectTimeout = connectTimeout
 	}
