@@ -159,8 +159,8 @@ func (t *txn) begin(batch []*op) (mutates bool, sends []*op) {
 	if t.s.pollOnly {
 		t.b.Queue(setTransaction)
 	}
-	if batch[0].held == maybeHeld {
-		t.b.Queue("SET LOCAL lock_timeout = '50ms'")
+	if batch[0].group > 0 && !batch[0].held {
+		t.b.Queue("SET LOCAL lock_timeout = '100ms'")
 	}
 	if t.claims {
 		t.promotes = true

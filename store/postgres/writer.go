@@ -20,6 +20,7 @@ type writer struct {
 	idle    sync.Cond // signaled when nobody leads any more
 	leading int
 	waits   bool // a leader is at an op that is held
+	groups  int  // that there have been
 	closed  bool
 	waiting []*op
 }
@@ -44,17 +45,10 @@ type op struct {
 	done  chan error // one message
 
 	begun time.Time // when the call was
-	held  held      // whether it is by others
+	group int       // with whom it is to share a transaction, once one did not get a lock in time; 0 for anybody
+	held  bool      // it is certain that a lock is held that it needs
 	left  bool      // nobody waits for it any more
 }
-
-// held says what is known of an op that did not get a lock in time.
-type held int8
-
-const (
-	maybeHeld held = 1 // it, or another of the same transaction
-	isHeld    held = 2
-)
 
 // write carries out an op in a transaction shared with whoever else is waiting, and
 // returns when it is durable. When ctx ends first, or the database does not answer, the op
@@ -117,34 +111,36 @@ func (s *Store) lead() {
 }
 
 // over returns those of a batch that have ended with err. If it is that a lock was not to
-// be had in time, they are tried once more, each in a transaction of its own, to find out
-// soon which of them is held. Those that are wait again, of which one leader at a time
-// takes one, so that there is always another for the rest.
+// be had in time, they are tried once more, half of them at a time, to find out soon which
+// of them is held. Those that are wait again, of which one leader at a time takes one, so
+// that there is always another for the rest.
 func (w *writer) over(batch []*op, err error) []*op {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if batch[0].held == isHeld {
+	if batch[0].held {
 		w.waits = false
 	}
 	if !isLocked(err) || w.closed {
 		return batch
 	}
-	var maybe []*op
-	many := len(batch) > 1
-	ended := slices.DeleteFunc(batch, func(o *op) bool {
-		if o.left {
-			return false
+	if len(batch) == 1 && !batch[0].left {
+		w.groups++
+		batch[0].group, batch[0].held = w.groups, true
+		w.waiting = append(w.waiting, batch[0])
+		return nil
+	}
+	var again, ended []*op
+	for i, o := range batch {
+		if i == 0 || i == len(batch)/2 {
+			w.groups++
 		}
-		if many {
-			o.held = maybeHeld
-			maybe = append(maybe, o)
+		if o.group = w.groups; o.left {
+			ended = append(ended, o)
 		} else {
-			o.held = isHeld
-			w.waiting = append(w.waiting, o)
+			again = append(again, o)
 		}
-		return true
-	})
-	w.waiting = append(maybe, w.waiting...)
+	}
+	w.waiting = append(again, w.waiting...)
 	return ended
 }
 
@@ -172,15 +168,14 @@ func (w *writer) gather() []*op {
 	}
 }
 
-// take takes those who come first as far as they fit into one transaction, or one that is
-// to be alone. mu is held.
+// take takes those who come first as far as they fit into one transaction. mu is held.
 func (w *writer) take() (batch []*op) {
 	size := 0
 	w.waiting = slices.DeleteFunc(w.waiting, func(o *op) bool {
 		if w.isFull(batch, size, o) {
 			return false
 		}
-		w.waits = w.waits || o.held == isHeld
+		w.waits = w.waits || o.held
 		size += o.size
 		batch = append(batch, o)
 		return true
@@ -191,9 +186,9 @@ func (w *writer) take() (batch []*op) {
 // isFull reports whether an op is for another batch than this one. mu is held.
 func (w *writer) isFull(batch []*op, size int, o *op) bool {
 	if len(batch) == 0 {
-		return o.held == isHeld && w.waits
+		return o.held && w.waits
 	}
-	return o.held > 0 || batch[0].held > 0 || len(batch) == mostOps || size+o.size > mostSize
+	return o.group != batch[0].group || len(batch) == mostOps || size+o.size > mostSize
 }
 
 // stop refuses new writes and waits for those on their way.
