@@ -102,28 +102,32 @@ func (s *Store) read(ctx context.Context, repeatable bool, queue func(*pgx.Batch
 	timed, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for range attempts { // a batch can be sent once only
-		b := &pgx.Batch{}
-		b.Queue(begin)
-		if s.pollOnly {
-			b.Queue(setTransaction)
-		}
-		if s.clock.isStale() {
-			s.queueTime(b, func(time.Time) {})
-		}
-		queue(b)
-		b.Queue("COMMIT")
-		if err = s.send(timed, b); err == nil || !isPassing(err) || isRefused(err) || timed.Err() != nil {
+		err = s.send(timed, func(b *pgx.Batch) {
+			b.Queue(begin)
+			if s.pollOnly {
+				b.Queue(setTransaction)
+			}
+			if s.clock.isStale() {
+				s.queueTime(b, func(time.Time) {})
+			}
+			queue(b)
+			b.Queue("COMMIT")
+		})
+		if err == nil || !isPassing(err) || isRefused(err) || timed.Err() != nil {
 			break
 		}
 	}
 	return s.tell(ctx, err)
 }
 
-func (s *Store) send(ctx context.Context, b *pgx.Batch) error {
+// send sends what queue queues, once there is a connection.
+func (s *Store) send(ctx context.Context, queue func(*pgx.Batch)) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
+	b := &pgx.Batch{}
+	queue(b)
 	err = conn.SendBatch(ctx, b).Close()
 	release(conn, err)
 	return err
