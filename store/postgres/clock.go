@@ -19,6 +19,13 @@ type clock struct {
 	heard time.Time // when, by local
 }
 
+// steady is the clock of this process as it is now, going on from here whatever it is set
+// to.
+func steady() func() time.Time {
+	base := time.Now()
+	return func() time.Time { return base.Add(time.Since(base)) }
+}
+
 // stale is after how long a read asks for the time too.
 const stale = time.Second
 

@@ -22,16 +22,35 @@ var plans = [...]string{
 	"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_bitmapscan", "enable_sort", "enable_material", "jit",
 }
 
-// idle bounds how long the server waits in the middle of a transaction for a process
-// that was stopped, or whose machine has gone, before it gives up its locks.
-const idle = "idle_in_transaction_session_timeout"
+// limits bound what a transaction waits for. A lock is not waited for longer than a few
+// transactions take, so that who has locked a record keeps nobody from others. And a
+// process that was stopped in the middle of a transaction, or whose machine has gone,
+// gives up its locks before a lease is to be renewed.
+var limits = [...]string{"lock_timeout = 1s", "idle_in_transaction_session_timeout = 3s"}
 
-// setSession makes plans those of a connection, and has a statement planned once, not
-// for the values of each call.
-var setSession = "SET " + idle + " = '5s'; SET plan_cache_mode = force_generic_plan; SET " + strings.Join(plans[:], " = off; SET ") + " = off"
+// setSession makes limits and plans those of a connection, and has a statement planned
+// once, not for the values of each call; setTransaction does the same for one transaction.
+// Either has what was committed survive a loss of power, if the server is not to by itself.
+var setSession, setTransaction = settings()
 
-// setTransaction is the same for one transaction.
-var setTransaction = "SELECT set_config('" + idle + "', '5s', true), set_config('" + strings.Join(plans[:], "', 'off', true), set_config('") + "', 'off', true)"
+func settings() (session, transaction string) {
+	session = "SET plan_cache_mode = force_generic_plan"
+	transaction = "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+	session += "; " + strings.Replace(transaction, "true", "false", 1)
+	transaction = "SELECT (" + transaction + ")"
+	set := func(name, value string) {
+		session += fmt.Sprintf("; SET %s = '%s'", name, value)
+		transaction += fmt.Sprintf(", set_config('%s', '%s', true)", name, value)
+	}
+	for _, limit := range limits {
+		name, value, _ := strings.Cut(limit, " = ")
+		set(name, value)
+	}
+	for _, name := range plans {
+		set(name, "off")
+	}
+	return session, transaction
+}
 
 func (s *Store) connect(ctx context.Context, url string, o *Options) (*pgxpool.Pool, error) {
 	c, err := pgxpool.ParseConfig(url)
@@ -44,7 +63,7 @@ func (s *Store) connect(ctx context.Context, url string, o *Options) (*pgxpool.P
 	case !strings.Contains(url, "pool_max_conns"):
 		c.MaxConns = defaultMaxConns
 	}
-	c.MaxConns = max(c.MaxConns, 2) // migrate needs two at once
+	c.MaxConns = max(c.MaxConns, 2) // one may be cleaning up
 	if c.ConnConfig.ConnectTimeout == 0 {
 		c.ConnConfig.ConnectTimeout = connectTimeout
 	}
@@ -83,30 +102,54 @@ func (s *Store) read(ctx context.Context, repeatable bool, queue func(*pgx.Batch
 	timed, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for range attempts { // a batch can be sent once only
-		b := &pgx.Batch{}
-		b.Queue(begin)
-		if s.pollOnly {
-			b.Queue(setTransaction)
-		}
-		if s.clock.isStale() {
-			s.queueTime(b, func(time.Time) {})
-		}
-		queue(b)
-		b.Queue("COMMIT")
-		if err = s.send(timed, b); err == nil || !isPassing(err) || isRefused(err) || timed.Err() != nil {
+		err = s.send(timed, func(b *pgx.Batch) {
+			b.Queue(begin)
+			if s.pollOnly {
+				b.Queue(setTransaction)
+			}
+			if s.clock.isStale() {
+				s.queueTime(b, func(time.Time) {})
+			}
+			queue(b)
+			b.Queue("COMMIT")
+		})
+		if err == nil || !isPassing(err) || isRefused(err) || timed.Err() != nil {
 			break
 		}
 	}
 	return s.tell(ctx, err)
 }
 
-func (s *Store) send(ctx context.Context, b *pgx.Batch) error {
+// send sends what queue queues, once there is a connection.
+func (s *Store) send(ctx context.Context, queue func(*pgx.Batch)) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Release() // which closes it if it is not idle
-	return conn.SendBatch(ctx, b).Close()
+	b := &pgx.Batch{}
+	queue(b)
+	err = conn.SendBatch(ctx, b).Close()
+	release(conn, err)
+	return err
+}
+
+// release gives a connection back to the pool, after what was done with it has ended with
+// err; if it is broken, or leads to a server that only reads by now, as after a failover,
+// another takes its place. The pool would wait until the server has answered that it is
+// closed, for a quarter of a minute.
+func release(conn *pgxpool.Conn, err error) {
+	c := conn.Conn()
+	switch {
+	case c.IsClosed():
+		conn.Hijack()
+	case isReadOnly(err) || c.PgConn().IsBusy() || c.PgConn().TxStatus() != 'I':
+		conn.Hijack()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = c.Close(ctx) // it is of no use any more
+	default:
+		conn.Release()
+	}
 }
 
 // tell turns what went wrong into what the contract knows.

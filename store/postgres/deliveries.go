@@ -29,7 +29,34 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c store.DeliveryClaim) ([]s
 	if err := s.write(ctx, &op{send: x}); err != nil {
 		return nil, err
 	}
-	return x.out, nil
+	return s.giveUp(ctx, x.out), nil
+}
+
+// giveUp settles those of a claim whose bodies are gone, and returns what is to be told of.
+// What cannot be settled now is met again when its lease has run out.
+func (s *Store) giveUp(ctx context.Context, list []store.Delivery) []store.Delivery {
+	var gone []store.Settlement
+	for i := range list {
+		if d := &list[i]; d.Body == nil {
+			gone = append(gone, store.Settlement{ID: d.ID, Seq: d.Seq, Attempt: d.Attempt, State: store.Failed})
+			d.State, d.URL = store.Failed, ""
+		}
+	}
+	if len(gone) == 0 {
+		return list
+	}
+	errs, err := s.settleAs(ctx, gone, 0)
+	if err != nil {
+		s.log.Warn("cannot give up webhooks whose bodies are gone", "count", len(gone), "error", err)
+	}
+	return slices.DeleteFunc(list, func(d store.Delivery) bool {
+		if d.State != store.Failed || err != nil {
+			return d.State == store.Failed
+		}
+		said := errs[0]
+		errs = errs[1:]
+		return said != nil
+	})
 }
 
 // queueSending claims deliveries. It comes last in a transaction: see the function in
@@ -61,6 +88,11 @@ func (t *txn) queueSending(c *sending) {
 
 // SettleDeliveries implements [store.Outbox].
 func (s *Store) SettleDeliveries(ctx context.Context, in []store.Settlement) ([]error, error) {
+	return s.settleAs(ctx, in, 1)
+}
+
+// settleAs settles deliveries after a number of attempts.
+func (s *Store) settleAs(ctx context.Context, in []store.Settlement, attempts int) ([]error, error) {
 	out := make([]error, len(in))
 	err := s.write(ctx, &op{
 		want: func(t *txn) {
@@ -74,7 +106,7 @@ func (s *Store) SettleDeliveries(ctx context.Context, in []store.Settlement) ([]
 				if err != nil {
 					return err
 				}
-				out[i] = t.settle(box, &in[i])
+				out[i] = t.settle(box, &in[i], attempts)
 			}
 			return nil
 		},
@@ -86,7 +118,7 @@ func (s *Store) SettleDeliveries(ctx context.Context, in []store.Settlement) ([]
 }
 
 // settle returns what is to be said of this settlement.
-func (t *txn) settle(b *outbox, in *store.Settlement) error {
+func (t *txn) settle(b *outbox, in *store.Settlement, attempts int) error {
 	i, found := slices.BinarySearchFunc(b.list, in.Seq, func(n *notice, seq uint64) int { return cmp.Compare(n.Seq, seq) })
 	if !found || b.list[i].gone {
 		return store.ErrNotFound
@@ -103,7 +135,7 @@ func (t *txn) settle(b *outbox, in *store.Settlement) error {
 		b.front = front{}
 	}
 	n.State, n.Log, n.until, n.dirty = in.State, blob(in.Log), time.Time{}, true
-	n.Attempt++
+	n.Attempt += attempts
 	if n.State == store.Pending {
 		n.Due = micro(in.Due)
 		t.count(countPending, "", 1)

@@ -27,6 +27,7 @@ const (
 	codeManyClients   = "53300"
 	codeReadOnly      = "25006" // a standby, after a failover
 	codeIdle          = "25P03" // it waited too long for this process
+	codeLocked        = "55P03" // a lock was not to be had in time
 )
 
 // classify wraps an error in the one of package store that it means, if there is one.
@@ -62,7 +63,7 @@ func isUnreachable(err error) bool {
 		return strings.HasPrefix(pg.Code, "08") || // connection exceptions
 			strings.HasPrefix(pg.Code, "57P") || // shut down, crashed, or starting
 			strings.HasPrefix(pg.Code, "58") || // the system beneath it
-			pg.Code == codeManyClients || pg.Code == codeReadOnly || pg.Code == codeIdle
+			pg.Code == codeManyClients || pg.Code == codeReadOnly || pg.Code == codeIdle || pg.Code == codeLocked
 	}
 	var network net.Error
 	return isRefused(err) || errors.As(err, &network) ||
@@ -96,4 +97,16 @@ func isPassing(err error) bool {
 func isConflict(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == codeSerialization || pg.Code == codeDeadlock || pg.Code == codeUnique)
+}
+
+// isLocked reports whether another transaction kept a lock for too long.
+func isLocked(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == codeLocked
+}
+
+// isReadOnly reports whether the server is one that only reads.
+func isReadOnly(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == codeReadOnly
 }

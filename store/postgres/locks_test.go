@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -173,5 +174,96 @@ func TestMuchDueAtOnce(t *testing.T) {
 		claimed, err := s.ClaimDeliveries(t.Context(), store.DeliveryClaim{Limit: 1, Lease: time.Hour})
 		require.NoError(t, err)
 		require.Len(t, claimed, 1)
+	}
+}
+
+// waiting waits until so many connections to a database wait for locks.
+func waiting(t *testing.T, url string, n int) {
+	t.Helper()
+	eventually(t, "somebody to wait for a lock", func() bool {
+		var have int
+		sql(t, url, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'", &have)
+		return have >= n
+	})
+}
+
+// Whoever has locked records keeps up what is to change them, and nothing else: not even as
+// many as there are transactions at once.
+func TestLockedRecordsStallNobodyElse(t *testing.T) {
+	server := pgtest.Start(t)
+	s := open(t, server.URL, nil)
+	a, b, c, mine := job("owner"), job("owner"), job("owner"), job("owner")
+	mine.Head.Lane = "mine"
+	insert(t, s, a, b, c, mine)
+	r := claimOf(t, s, "mine", 1)[0]
+	release := hold(t, server.URL, "SELECT FROM foreman.heads WHERE lane = 'lane' FOR UPDATE")
+	var all sync.WaitGroup
+	for i, in := range []store.Insertion{a, b, c} {
+		in.Head.Version = 1
+		if i > 0 {
+			waiting(t, server.URL, i)
+		}
+		all.Go(func() {
+			results, err := s.Apply(t.Context(), []store.Change{ended(in.Head)})
+			if err != nil || results[0].Err != nil {
+				t.Error(err, results)
+			}
+		})
+	}
+	begun := time.Now()
+	for range 20 {
+		_, err := s.Extend(t.Context(), []store.Ref{r.Ref()}, time.Hour)
+		require.NoError(t, err)
+		insert(t, s, job("owner"))
+	}
+	require.Less(t, time.Since(begun), 3*time.Second, "one is for how long a lock is waited for, twice")
+	release()
+	all.Wait()
+}
+
+// What is locked for too long cannot be reached, within the time that any call may take.
+func TestLockedForTooLong(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t)
+	s := open(t, server.URL, nil)
+	release := hold(t, server.URL, "LOCK TABLE foreman.heads IN ACCESS EXCLUSIVE MODE")
+	var all sync.WaitGroup
+	for _, call := range []func() error{
+		func() error { _, err := s.Insert(t.Context(), []store.Insertion{job("owner")}); return err },
+		func() error { _, err := s.Insert(t.Context(), []store.Insertion{job("owner")}); return err },
+		func() error { _, err := s.Get(t.Context(), job("owner").Head.ID); return err },
+	} {
+		all.Go(func() {
+			begun := time.Now()
+			if err := call(); !errors.Is(err, store.ErrUnavailable) || time.Since(begun) > 10*time.Second {
+				t.Error(err, time.Since(begun))
+			}
+		})
+	}
+	all.Wait()
+	release()
+	insert(t, s, job("owner"))
+}
+
+// A process that has stopped in the middle of a Pause does not keep others from claiming.
+func TestStoppedPauseGivesUp(t *testing.T) {
+	for _, pollOnly := range []bool{false, true} {
+		url, schema := pgtest.Split(pgtest.Place(t))
+		s := open(t, url, &postgres.Options{Schema: schema, PollOnly: pollOnly})
+		class, _ := postgres.Classes(schema)
+		release := hold(t, url, "SELECT pg_advisory_xact_lock_shared($1, 2)", class)
+		paused := make(chan error, 1)
+		go func() { paused <- s.Pause(t.Context(), store.Pause{All: true}) }()
+		waiting(t, url, 1)
+		// Its settings cannot be seen from here, but that it waits no longer than it is to.
+		begun := time.Now()
+		eventually(t, "it to wait anew", func() bool {
+			var age float64
+			sql(t, url, fmt.Sprintf(`SELECT coalesce(min(extract(epoch FROM clock_timestamp() - xact_start)), 9)::float8 FROM pg_stat_activity
+				WHERE application_name = '%s' AND query LIKE '%%pg_advisory_xact_lock%%' AND wait_event_type = 'Lock'`, schema), &age)
+			return age < 0.5 && time.Since(begun) > 600*time.Millisecond
+		})
+		release()
+		require.NoError(t, <-paused)
 	}
 }

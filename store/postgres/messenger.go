@@ -117,11 +117,22 @@ func (s *Store) notify(ctx context.Context, list []*letter) error {
 	}
 	const text = "SELECT pg_notify($1, u.m) FROM unnest($2::text[]) WITH ORDINALITY u (m, n)"
 	for n := 1; ; n++ {
-		_, err := s.pool.Exec(ctx, text, s.schema, all)
-		if err == nil || n == 3 || !pgconn.SafeToRetry(err) {
+		err := s.exec(ctx, text, s.schema, all)
+		if err == nil || n == 3 || !pgconn.SafeToRetry(err) && !isReadOnly(err) {
 			return err
 		}
 	}
+}
+
+// exec executes one statement by itself.
+func (s *Store) exec(ctx context.Context, text string, args ...any) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, text, args...)
+	release(conn, err)
+	return err
 }
 
 // Subscribe implements [store.Messenger], on a connection of its own.

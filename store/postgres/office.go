@@ -28,17 +28,18 @@ func (s *Store) Hold(ctx context.Context, office, holder string, lease time.Dura
 	timed, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for range attempts {
-		b := &pgx.Batch{}
 		held := false
-		b.Queue(s.sql(`INSERT INTO @.offices AS o VALUES ($1, $2, clock_timestamp() + $3 * interval '1 microsecond')
+		err = s.send(timed, func(b *pgx.Batch) {
+			b.Queue(s.sql(`INSERT INTO @.offices AS o VALUES ($1, $2, clock_timestamp() + $3 * interval '1 microsecond')
 			ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
 			WHERE o.holder = excluded.holder OR o.until <= clock_timestamp()
 			RETURNING true`), []byte(office), []byte(holder), float64(lease.Microseconds())).Query(func(rows pgx.Rows) error {
-			held = rows.Next()
-			rows.Close()
-			return rows.Err()
+				held = rows.Next()
+				rows.Close()
+				return rows.Err()
+			})
 		})
-		if err = s.send(timed, b); err == nil {
+		if err == nil {
 			return held, nil
 		}
 		if !isPassing(err) || isRefused(err) || timed.Err() != nil {

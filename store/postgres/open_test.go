@@ -69,7 +69,10 @@ func TestOpenNewerSchema(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	url := pgtest.URL(t)
-	for _, schema := range []string{"a-b", "a b", "1a", `"`, "é", "A", "a;drop", string(make([]byte, 41))} {
+	for _, schema := range []string{
+		"a-b", "a b", "1a", `"`, "é", "A", "a;drop", string(make([]byte, 41)),
+		"public", "information_schema", "pg_foreman", "user", "table", "order",
+	} {
 		_, err := postgres.Open(t.Context(), url, &postgres.Options{Schema: schema})
 		require.ErrorIs(t, err, store.ErrInvalid, schema)
 	}

@@ -58,7 +58,30 @@ func (s *Store) change(ctx context.Context, fn func(pgx.Tx) error) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	return s.tell(ctx, pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, fn))
+	timed, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for n := 1; ; n++ {
+		err := s.tryChange(timed, fn)
+		if !isConflict(err) && !isLocked(err) || n == attempts || timed.Err() != nil {
+			return s.tell(ctx, err)
+		}
+	}
+}
+
+func (s *Store) tryChange(ctx context.Context, fn func(pgx.Tx) error) (err error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { release(conn, err) }()
+	return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		if s.pollOnly {
+			if _, err := tx.Exec(ctx, setTransaction); err != nil {
+				return err
+			}
+		}
+		return fn(tx)
+	})
 }
 
 // Paused implements [store.Queue].

@@ -35,7 +35,8 @@ import (
 type Options struct {
 	// Schema is the name of the schema that holds the tables. It is made if it is not
 	// there, and is to hold nothing else. Of at most 40 small letters, digits and "_", not
-	// beginning with a digit. If Schema is empty, "foreman" is used.
+	// beginning with a digit or "pg_", and neither "public" nor a word of SQL. If Schema is
+	// empty, "foreman" is used.
 	Schema string
 	// MaxConns bounds the connections of this process, beside one for each Subscribe.
 	// If MaxConns is 0, pool_max_conns of the URL is used, or else 8.
@@ -123,10 +124,10 @@ func open(ctx context.Context, url string, o *Options) (*Store, error) {
 		s.schema = defaultSchema
 	}
 	if !isSchema(s.schema) {
-		return nil, fmt.Errorf("%w: a schema is named by at most %d small letters, digits and _, beginning with no digit: %q", store.ErrInvalid, maxSchema, s.schema)
+		return nil, fmt.Errorf("%w: a schema of its own is named by at most %d small letters, digits and _, beginning with neither a digit nor pg_: %q", store.ErrInvalid, maxSchema, s.schema)
 	}
 	if s.clock.local == nil {
-		s.clock.local = time.Now
+		s.clock.local = steady()
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -195,8 +196,12 @@ func classesOf(schema string) (class, places int32) {
 	return class, class | 1
 }
 
-// isSchema keeps to names that need no quotes.
+// isSchema keeps to names that need no quotes, unless they are words of SQL, and to schemas
+// that hold nothing of others.
 func isSchema(name string) bool {
+	if name == "public" || name == "information_schema" || strings.HasPrefix(name, "pg_") {
+		return false
+	}
 	for i, c := range name {
 		if c != '_' && (c < 'a' || c > 'z') && (i == 0 || c < '0' || c > '9') {
 			return false

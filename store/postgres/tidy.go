@@ -57,12 +57,12 @@ func (y *tidier) wait() { y.all.Wait() }
 
 // vacuum cleans the tables that change most. A table that somebody else is cleaning is
 // left to them.
-func (s *Store) vacuum(ctx context.Context) error {
+func (s *Store) vacuum(ctx context.Context) (err error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Release()
+	defer func() { release(conn, err) }()
 	for _, table := range []string{"ready", "deadlines", "delayed", "fronts", "counts"} {
 		if _, err := conn.Exec(ctx, s.sql("VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON, TRUNCATE OFF) @."+table)); err != nil {
 			return err

@@ -82,6 +82,8 @@ func (s *Store) transact(batch []*op) error {
 			return classify(err)
 		case isRefused(err):
 			return classify(err) // it is down; the caller knows best how long to wait
+		case isLocked(err):
+			return err // it has waited; others shall not
 		case isConflict(err):
 			time.Sleep(time.Duration(rand.Int64N(int64(n) * int64(time.Millisecond))))
 		}
@@ -95,9 +97,9 @@ func (t *txn) attempt(batch []*op) (err error) {
 	}
 	defer func() {
 		if err != nil && !t.conn.Conn().IsClosed() && t.conn.Conn().PgConn().TxStatus() != 'I' {
-			_, _ = t.conn.Exec(t.ctx, "ROLLBACK") // if it cannot, Release closes the connection
+			_, _ = t.conn.Exec(t.ctx, "ROLLBACK") // if it cannot, release closes the connection
 		}
-		t.conn.Release()
+		release(t.conn, err)
 	}()
 	mutates, sends := t.begin(batch)
 	claims := claimsOf(batch)
@@ -156,6 +158,9 @@ func (t *txn) begin(batch []*op) (mutates bool, sends []*op) {
 	t.b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
 	if t.s.pollOnly {
 		t.b.Queue(setTransaction)
+	}
+	if batch[0].group > 0 && !batch[0].held {
+		t.b.Queue("SET LOCAL lock_timeout = '100ms'")
 	}
 	if t.claims {
 		t.promotes = true

@@ -19,6 +19,8 @@ type writer struct {
 	mu      sync.Mutex
 	idle    sync.Cond // signaled when nobody leads any more
 	leading int
+	waits   bool // a leader is at an op that is held
+	groups  int  // that there have been
 	closed  bool
 	waiting []*op
 }
@@ -27,6 +29,8 @@ const (
 	leaders  = 2       // how many transactions are under way at once
 	mostOps  = 1000    // in one transaction
 	mostSize = 8 << 20 // bytes in one transaction, or one op
+
+	mostInCall = 256 << 20 // bytes; PostgreSQL takes up to a gigabyte
 )
 
 // op is one call's part of a transaction. It may run more than once, so want and run
@@ -39,6 +43,11 @@ type op struct {
 	send  *sending
 	size  int        // of what it writes, about
 	done  chan error // one message
+
+	begun time.Time // when the call was
+	group int       // with whom it is to share a transaction, once one did not get a lock in time; 0 for anybody
+	held  bool      // it is certain that a lock is held that it needs
+	left  bool      // nobody waits for it any more
 }
 
 // write carries out an op in a transaction shared with whoever else is waiting, and
@@ -48,7 +57,10 @@ func (s *Store) write(ctx context.Context, o *op) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	o.done = make(chan error, 1)
+	if o.size > mostInCall {
+		return fmt.Errorf("%w: %d bytes in one call, more than %d", store.ErrInvalid, o.size, mostInCall)
+	}
+	o.done, o.begun = make(chan error, 1), time.Now()
 	w := &s.w
 	w.mu.Lock()
 	if w.closed {
@@ -75,10 +87,12 @@ func (s *Store) write(ctx context.Context, o *op) error {
 	}
 }
 
-// leave takes an op out of the queue if nobody has begun on it.
+// leave takes an op out of the queue if nobody has begun on it, or else keeps it from
+// getting there again.
 func (w *writer) leave(o *op) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	o.left = true
 	w.waiting = slices.DeleteFunc(w.waiting, func(p *op) bool { return p == o })
 }
 
@@ -90,10 +104,44 @@ func (s *Store) lead() {
 			return
 		}
 		err := s.transact(batch)
-		for _, o := range batch {
-			o.done <- err
+		for _, o := range s.w.over(batch, err) {
+			o.done <- classify(err)
 		}
 	}
+}
+
+// over returns those of a batch that have ended with err. If it is that a lock was not to
+// be had in time, they are tried once more, half of them at a time, to find out soon which
+// of them is held. Those that are wait again, of which one leader at a time takes one, so
+// that there is always another for the rest.
+func (w *writer) over(batch []*op, err error) []*op {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if batch[0].held {
+		w.waits = false
+	}
+	if !isLocked(err) || w.closed {
+		return batch
+	}
+	if len(batch) == 1 && !batch[0].left {
+		w.groups++
+		batch[0].group, batch[0].held = w.groups, true
+		w.waiting = append(w.waiting, batch[0])
+		return nil
+	}
+	var again, ended []*op
+	for i, o := range batch {
+		if i == 0 || i == len(batch)/2 {
+			w.groups++
+		}
+		if o.group = w.groups; o.left {
+			ended = append(ended, o)
+		} else {
+			again = append(again, o)
+		}
+	}
+	w.waiting = append(again, w.waiting...)
+	return ended
 }
 
 // gather takes what waits. Those whom the commit before this one has answered are about
@@ -111,10 +159,8 @@ func (w *writer) gather() []*op {
 			continue
 		}
 		defer w.mu.Unlock()
-		n = w.fitting()
-		batch := slices.Clone(w.waiting[:n])
-		w.waiting = slices.Delete(w.waiting, 0, n)
-		if n == 0 {
+		batch := w.take()
+		if len(batch) == 0 {
 			w.leading--
 			w.idle.Broadcast()
 		}
@@ -122,15 +168,27 @@ func (w *writer) gather() []*op {
 	}
 }
 
-// fitting is how many of those who wait fit into one transaction.
-func (w *writer) fitting() int {
+// take takes those who come first as far as they fit into one transaction. mu is held.
+func (w *writer) take() (batch []*op) {
 	size := 0
-	for i, o := range w.waiting {
-		if size += o.size; i == mostOps || i > 0 && size > mostSize {
-			return i
+	w.waiting = slices.DeleteFunc(w.waiting, func(o *op) bool {
+		if w.isFull(batch, size, o) {
+			return false
 		}
+		w.waits = w.waits || o.held
+		size += o.size
+		batch = append(batch, o)
+		return true
+	})
+	return batch
+}
+
+// isFull reports whether an op is for another batch than this one. mu is held.
+func (w *writer) isFull(batch []*op, size int, o *op) bool {
+	if len(batch) == 0 {
+		return o.held && w.waits
 	}
-	return len(w.waiting)
+	return o.group != batch[0].group || len(batch) == mostOps || size+o.size > mostSize
 }
 
 // stop refuses new writes and waits for those on their way.

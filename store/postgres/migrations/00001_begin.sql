@@ -161,7 +161,8 @@ BEGIN
 END $$;
 
 -- Takes deliveries endpoint by endpoint, from the one after "first" round to it again.
--- names are sorted; rooms says how many of each can be taken, others of any other one.
+-- names are sorted; rooms says how many of each can be taken, others of any other one. What
+-- has lost its body comes without one.
 CREATE FUNCTION @.claim_deliveries(most integer, others integer, names bytea[], rooms integer[],
 	bytes bigint, first bytea, lease interval)
 RETURNS TABLE (id uuid, seq bigint, endpoint bytea, url bytea, attempt bigint, due timestamptz, log bytea, body bytea)
@@ -196,7 +197,12 @@ BEGIN
 		prev := CASE pass WHEN 1 THEN first END;
 		LOOP
 			EXIT WHEN coalesce(array_length(ids, 1), 0) >= most;
-			IF prev IS NULL THEN
+			IF others <= 0 THEN -- only those named can have room
+				WHILE p <= named AND (room[p] <= 0 OR prev IS NOT NULL AND name[p] <= prev) LOOP
+					p := p + 1;
+				END LOOP;
+				e := name[p]; -- NULL after the last one
+			ELSIF prev IS NULL THEN
 				SELECT s.endpoint INTO e FROM @.fronts s WHERE s.at IS NULL ORDER BY s.endpoint, s.id LIMIT 1;
 			ELSE
 				SELECT s.endpoint INTO e FROM @.fronts s WHERE s.at IS NULL AND s.endpoint > prev
@@ -215,7 +221,7 @@ BEGIN
 				FOR UPDATE SKIP LOCKED
 			LOOP
 				IF bytes > 0 THEN
-					SELECT octet_length(b.data) INTO n FROM @.bodies b WHERE b.id = f.id AND b.seq = f.seq;
+					n := coalesce((SELECT octet_length(b.data) FROM @.bodies b WHERE b.id = f.id AND b.seq = f.seq), 0);
 					IF array_length(ids, 1) > 0 AND total + n > bytes THEN
 						pass := 3;
 						EXIT;
@@ -236,7 +242,7 @@ BEGIN
 		SELECT d.id, d.seq, d.endpoint, d.url, d.attempt, d.due, d.log, b.data
 		FROM unnest(ids) WITH ORDINALITY u (id, n),
 			LATERAL (SELECT s.seq FROM @.fronts s WHERE s.id = u.id OFFSET 0) s,
-			LATERAL (SELECT * FROM @.deliveries d WHERE d.id = u.id AND d.seq = s.seq OFFSET 0) d,
-			LATERAL (SELECT b.data FROM @.bodies b WHERE b.id = u.id AND b.seq = s.seq OFFSET 0) b
+			LATERAL (SELECT * FROM @.deliveries d WHERE d.id = u.id AND d.seq = s.seq OFFSET 0) d
+			LEFT JOIN LATERAL (SELECT b.data FROM @.bodies b WHERE b.id = u.id AND b.seq = s.seq OFFSET 0) b ON true
 		ORDER BY u.n;
 END $$;
