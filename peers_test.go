@@ -306,7 +306,10 @@ func TestPeersBearAnyMessage(t *testing.T) {
 		watched := make(chan struct{})
 		go func() {
 			defer close(watched)
-			for range fb.Watch(t.Context(), id, 0) {
+			for _, err := range fb.Watch(t.Context(), id, 0) {
+				if err != nil {
+					return
+				}
 			}
 		}()
 		synctest.Wait()
