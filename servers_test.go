@@ -94,7 +94,7 @@ func TestAnOldJobOfALowPriorityMovesNobody(t *testing.T) {
 		for range 5 {
 			submit(t, f, foreman.Spec{Model: "b"})
 		}
-		time.Sleep(55 * time.Second)
+		time.Sleep(54 * time.Second)
 		stop()
 		require.Equal(t, slices.Repeat([]string{"a"}, 12), order)
 	})
