@@ -229,6 +229,8 @@ func TestPeersRetention(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		_, err = fb.Status(t.Context(), second)
 		require.ErrorIs(t, err, foreman.ErrNotFound)
+		shared.mu.Lock()
+		defer shared.mu.Unlock()
 		require.Len(t, shared.offices, 3, "retention, sweep, and being at work")
 	})
 }
