@@ -92,6 +92,7 @@ func (p *peers) run(ctx context.Context) {
 	}
 	p.mu.Lock()
 	p.running = true
+	p.news = message{Ready: true, Paused: true, All: true} // whatever was done before Run
 	p.mu.Unlock()
 	var others sync.WaitGroup
 	others.Go(func() { p.hear(ctx) })
