@@ -267,7 +267,7 @@ func (t *txn) apply(e *entry, c *store.Change, claimed bool, out *store.Result) 
 	switch {
 	case h.State != store.Queued && c.Outcome != nil:
 		t.outcomes[h.ID] = blob(c.Outcome)
-	case h.State == store.Queued && old.State.Ended():
+	case h.State == store.Queued: // whoever gave it one, and when
 		t.outcomes[h.ID] = nil
 	}
 	out.Head = h

@@ -10,6 +10,7 @@ import (
 
 func applyRules() []rule {
 	return []rule{
+		{"QueuedHasNoOutcome", applyQueuedHasNoOutcome},
 		{"EveryField", applyEveryField},
 		{"FixedFields", applyFixedFields},
 		{"Stale", applyStale},
@@ -291,4 +292,14 @@ func applyMovesIndexes(f *fixture) {
 	f.Equal("1 ahead", f.position(rival.ID))
 	f.Empty(f.claim("from", 10))
 	f.Equal(ids(head, rival), recordIDs(f.claim("to", 10)))
+}
+
+// An outcome goes when the record is queued, even one that it had before it ended.
+func applyQueuedHasNoOutcome(f *fixture) {
+	f.add(queued("lane"))
+	c := change(f.claim("lane", 1)[0].Head, store.Working, 1)
+	c.Outcome = outcome(c.Head.ID)
+	head := f.apply(c)
+	f.Equal(c.Outcome, f.get(head.ID).Outcome)
+	f.Nil(f.get(f.apply(change(head, store.Queued, 1)).ID).Outcome)
 }
