@@ -25,7 +25,9 @@ type fixture struct {
 	t     testing.TB
 	h     Harness
 	place string
-	ctx   context.Context
+	// beside is another store that has the place open, in a race between two.
+	beside *fixture
+	ctx    context.Context
 }
 
 func newFixture(t testing.TB, h Harness) *fixture {

@@ -106,7 +106,7 @@ func Run(t *testing.T, h Harness) {
 		groups = append(groups, group{"Reopen", reopenRules()})
 	}
 	if h.Shared {
-		groups = append(groups, group{"Shared", sharedRules()}, group{"Messenger", messengerRules()})
+		groups = append(groups, group{"Shared", sharedRules()}, group{"SharedRace", besides(raceRules())}, group{"Office", officeRules()}, group{"Messenger", messengerRules()})
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {

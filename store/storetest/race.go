@@ -33,6 +33,26 @@ func raceRules() []rule {
 	}
 }
 
+// besides are the rules, for a place that is open twice: the callers of a race are at
+// either store in turn.
+func besides(rules []rule) (out []rule) {
+	for _, r := range rules {
+		out = append(out, rule{r.name, func(f *fixture) {
+			f.beside = f.another()
+			r.test(f)
+		}})
+	}
+	return out
+}
+
+// side is the store that a caller of a race is at.
+func (f *fixture) side(i int) store.Store {
+	if f.beside != nil && i%2 == 1 {
+		return f.beside.Store
+	}
+	return f.Store
+}
+
 // together calls fn with 0 to n-1, all at once, and waits for all. fn must not
 // use the assertions of the fixture.
 func together(n int, fn func(i int)) {
@@ -83,7 +103,7 @@ func raceSameKey(f *fixture) {
 	}
 	got := make([]store.Result, racers)
 	together(racers, func(i int) {
-		got[i] = result(f.Insert(f.ctx, []store.Insertion{insertion(heads[i], 1)}))
+		got[i] = result(f.side(i).Insert(f.ctx, []store.Insertion{insertion(heads[i], 1)}))
 	})
 	inserted := 0
 	for i, r := range got {
@@ -105,7 +125,7 @@ func raceSameID(f *fixture) {
 	together(racers, func(i int) {
 		in := insertion(head, 1)
 		in.Head.Owner = fmt.Sprint(i)
-		got[i] = result(f.Insert(f.ctx, []store.Insertion{in}))
+		got[i] = result(f.side(i).Insert(f.ctx, []store.Insertion{in}))
 	})
 	f.Equal(fmt.Sprint(f.oneWon(got, store.ErrExists)), f.get(head.ID).Owner)
 	f.Len(f.feed(store.FeedQuery{Limit: 100}), 1)
@@ -118,7 +138,7 @@ func raceFinish(f *fixture) {
 	together(racers, func(i int) {
 		c := end(head)
 		c.Outcome, c.Deliveries = fmt.Append(nil, i), to("endpoint", c.Events)
-		got[i] = result(f.Apply(f.ctx, []store.Change{c}))
+		got[i] = result(f.side(i).Apply(f.ctx, []store.Change{c}))
 	})
 	winner := f.oneWon(got, store.ErrStale)
 	for _, r := range got {
@@ -136,7 +156,7 @@ func raceReap(f *fixture) {
 	together(racers, func(i int) {
 		c := change(head, store.Queued, 1)
 		c.Head.Note = fmt.Append(nil, i)
-		got[i] = result(f.Apply(f.ctx, []store.Change{c}))
+		got[i] = result(f.side(i).Apply(f.ctx, []store.Change{c}))
 	})
 	f.Equal(fmt.Sprint(f.oneWon(got, store.ErrStale)), string(f.get(head.ID).Note))
 	f.Len(f.events(head.ID), 3)
@@ -156,8 +176,8 @@ func raceFinishReap(f *fixture) {
 			if i > 0 {
 				c = change(head, store.Queued, 1)
 			}
-			got[i] = result(f.Apply(f.ctx, []store.Change{c}))
-			claims[i], _ = f.Claim(f.ctx, store.Claim{Worker: "next", Lane: "lane", Limit: 9, Lease: long}, begin)
+			got[i] = result(f.side(i).Apply(f.ctx, []store.Change{c}))
+			claims[i], _ = f.side(i).Claim(f.ctx, store.Claim{Worker: "next", Lane: "lane", Limit: 9, Lease: long}, begin)
 		})
 		claimed := slices.Concat(claims...)
 		if f.oneWon(got, store.ErrStale) == 0 {
@@ -177,9 +197,9 @@ func raceDelete(f *fixture) {
 		got := make([]store.Result, 2)
 		together(2, func(i int) {
 			if i == 0 {
-				got[i] = result(f.Delete(f.ctx, refs(head)))
+				got[i] = result(f.side(i).Delete(f.ctx, refs(head)))
 			} else {
-				got[i] = result(f.Apply(f.ctx, []store.Change{change(head, store.Queued, 1)}))
+				got[i] = result(f.side(i).Apply(f.ctx, []store.Change{change(head, store.Queued, 1)}))
 			}
 		})
 		if got[0].Err == nil {
@@ -201,7 +221,7 @@ func raceSettle(f *fixture) {
 	together(racers, func(i int) {
 		s := settlement(d, []store.DeliveryState{store.Delivered, store.Failed, store.Pending}[i%3])
 		s.Log = fmt.Append(nil, i)
-		errs, err := f.SettleDeliveries(f.ctx, []store.Settlement{s})
+		errs, err := f.side(i).SettleDeliveries(f.ctx, []store.Settlement{s})
 		if err != nil || len(errs) != 1 {
 			errs = []error{fmt.Errorf("%d errors for one item: %w", len(errs), err)}
 		}
@@ -222,7 +242,7 @@ func raceCounter(f *fixture) {
 	together(racers, func(i int) {
 		h := head
 		for range 20 {
-			r := result(f.Apply(f.ctx, []store.Change{change(h, store.Queued, 1)}))
+			r := result(f.side(i).Apply(f.ctx, []store.Change{change(h, store.Queued, 1)}))
 			if h = r.Head; r.Err == nil {
 				kept.Add(1)
 			} else if h.ID.IsZero() {

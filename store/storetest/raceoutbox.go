@@ -14,7 +14,7 @@ func raceReopen(f *fixture) {
 	f.settle(store.Delivered, f.next(1))
 	got := make([]store.Result, racers)
 	together(racers, func(i int) {
-		errs, err := f.SettleDeliveries(f.ctx, []store.Settlement{reopening(head, 1, 1)})
+		errs, err := f.side(i).SettleDeliveries(f.ctx, []store.Settlement{reopening(head, 1, 1)})
 		if err != nil || len(errs) != 1 {
 			errs = []error{fmt.Errorf("%d errors for one item: %w", len(errs), err)}
 		}
@@ -35,13 +35,13 @@ func raceStop(f *fixture) {
 		errs := make([]error, 2)
 		together(2, func(i int) {
 			if i == 0 {
-				e, err := f.SettleDeliveries(f.ctx, []store.Settlement{settlement(d, store.Stopped)})
+				e, err := f.side(i).SettleDeliveries(f.ctx, []store.Settlement{settlement(d, store.Stopped)})
 				errs[i] = errors.Join(append(e, err)...)
 				return
 			}
 			c := change(head, store.Queued, 1)
 			c.Deliveries = to("endpoint", c.Events)
-			errs[i] = result(f.Apply(f.ctx, []store.Change{c})).Err
+			errs[i] = result(f.side(i).Apply(f.ctx, []store.Change{c})).Err
 		})
 		f.NoError(errors.Join(errs...))
 		f.Equal([]store.DeliveryState{store.Stopped, store.Stopped, store.Stopped}, f.states(head))
@@ -63,17 +63,17 @@ func raceOutbox(f *fixture) {
 	together(racers, func(i int) {
 		states := []store.DeliveryState{store.Delivered, store.Failed, store.Pending, store.Pending, store.Superseded, store.Stopped}
 		for range rounds {
-			list, err := f.ClaimDeliveries(f.ctx, store.DeliveryClaim{Worker: fmt.Sprint(i), Limit: 3, Lease: time.Millisecond})
+			list, err := f.side(i).ClaimDeliveries(f.ctx, store.DeliveryClaim{Worker: fmt.Sprint(i), Limit: 3, Lease: time.Millisecond})
 			if err == nil {
 				var more []store.Delivery
-				more, err = f.Deliveries(f.ctx, heads[rand.IntN(records)].ID)
+				more, err = f.side(i).Deliveries(f.ctx, heads[rand.IntN(records)].ID)
 				list = append(list, more[rand.IntN(each)])
 			}
 			var s []store.Settlement
 			for _, d := range list {
 				s = append(s, settlement(d, states[rand.IntN(len(states))]))
 			}
-			if _, e := f.SettleDeliveries(f.ctx, s); err != nil || e != nil {
+			if _, e := f.side(i).SettleDeliveries(f.ctx, s); err != nil || e != nil {
 				errs[i] = errors.Join(err, e)
 				return
 			}
