@@ -68,25 +68,31 @@ func (t *txn) insertDeliveries(r *row, list []store.Delivery) error {
 			d.State = store.Stopped
 		}
 		last = d.State
-		d.Due = d.Due.UTC().Truncate(time.Microsecond)
-		if err := t.putDelivery(&d); err != nil {
+		if err := t.addDelivery(&d, waits); err != nil {
 			return err
 		}
-		if err := t.bucket(bucketBodies).Put(seqKey(d.ID, d.Seq), seal(append(t.values.take(len(d.Body)+4), d.Body...))); err != nil {
-			return err
-		}
-		if d.State != store.Pending {
-			continue
-		}
-		t.pending++
-		if !waits {
-			if err := t.index(&d); err != nil {
-				return err
-			}
-		}
-		waits = true
+		waits = waits || d.State == store.Pending
 	}
 	return nil
+}
+
+// addDelivery adds a delivery as it is; waits says whether one before it is pending.
+func (t *txn) addDelivery(d *store.Delivery, waits bool) error {
+	d.Due = d.Due.UTC().Truncate(time.Microsecond)
+	if err := t.putDelivery(d); err != nil {
+		return err
+	}
+	if err := t.bucket(bucketBodies).Put(seqKey(d.ID, d.Seq), seal(append(t.values.take(len(d.Body)+4), d.Body...))); err != nil {
+		return err
+	}
+	if d.State != store.Pending {
+		return nil
+	}
+	t.pending++
+	if waits {
+		return nil
+	}
+	return t.index(d)
 }
 
 // eachDelivery visits the deliveries of a record from a sequence on, until visit

@@ -153,25 +153,10 @@ func (t *txn) restoreDeliveries(id ulid.ULID, list []store.Delivery) error {
 	for i := range list {
 		d := list[i]
 		d.ID = id
-		if !d.Due.IsZero() {
-			d.Due = d.Due.UTC()
-		}
-		if err := t.putDelivery(&d); err != nil {
+		if err := t.addDelivery(&d, waits); err != nil {
 			return err
 		}
-		if err := t.bucket(bucketBodies).Put(seqKey(id, d.Seq), seal(append(t.values.take(len(d.Body)+4), d.Body...))); err != nil {
-			return err
-		}
-		if d.State != store.Pending {
-			continue
-		}
-		t.pending++
-		if !waits {
-			if err := t.index(&d); err != nil {
-				return err
-			}
-		}
-		waits = true
+		waits = waits || d.State == store.Pending
 	}
 	return nil
 }

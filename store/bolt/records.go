@@ -130,23 +130,13 @@ func (t *txn) existing(id ulid.ULID, h *store.Head, out *store.Result) error {
 
 // check finds what the caller got wrong.
 func check(h *store.Head, seq uint64, events []store.Event, deliveries []store.Delivery) error {
-	if h.ID.IsZero() {
-		return fmt.Errorf("%w: no id", store.ErrInvalid)
-	}
-	if h.State == "" {
-		return fmt.Errorf("%w: no state", store.ErrInvalid)
-	}
 	for _, n := range [...]string{h.Owner, h.Lane, h.Kind, h.IdempotencyKey, h.Worker, string(h.State)} {
 		if len(n) > maxName {
 			return tooLong(n)
 		}
 	}
 	for i := range deliveries {
-		d := &deliveries[i]
-		if d.Seq <= seq || d.Seq > h.Seq || i > 0 && d.Seq <= deliveries[i-1].Seq {
-			return fmt.Errorf("%w: delivery %d has sequence %d, which is not of an event beside it, in order", store.ErrInvalid, i, d.Seq)
-		}
-		for _, n := range [...]string{d.Endpoint, d.URL} {
+		for _, n := range [...]string{deliveries[i].Endpoint, deliveries[i].URL} {
 			if len(n) > maxName {
 				return tooLong(n)
 			}
@@ -155,15 +145,7 @@ func check(h *store.Head, seq uint64, events []store.Event, deliveries []store.D
 	if len(h.Note) > maxNote {
 		return fmt.Errorf("%w: a note of %d bytes, more than %d", store.ErrInvalid, len(h.Note), maxNote)
 	}
-	for i := range events {
-		if seq++; events[i].Seq != seq {
-			return fmt.Errorf("%w: event %d has sequence %d, not %d", store.ErrInvalid, i, events[i].Seq, seq)
-		}
-	}
-	if h.Seq != seq {
-		return fmt.Errorf("%w: the events end at %d, and the head says %d", store.ErrInvalid, seq, h.Seq)
-	}
-	return nil
+	return store.Check(h, seq, events, deliveries)
 }
 
 func tooLong(name string) error {

@@ -51,7 +51,7 @@ type Harness struct {
 	Volatile bool
 
 	// Shared says that a place can be open more than once at a time, in one process
-	// or in several, which then share what is there. The group Shared is for these
+	// or in several, which then share what is there. The groups Shared, SharedRace and Office are for these
 	// stores, and the group Messenger for those of them that are a
 	// [store.Messenger]. Default: false.
 	Shared bool
