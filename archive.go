@@ -243,21 +243,22 @@ func fromWhole(w *store.Whole) (entry, error) {
 		return e, err
 	case w.ID.IsZero(), !State(w.State).valid(), w.Version == 0, w.Version > mostVersion, w.Attempt < 0, w.Attempt > mostAttempt:
 		return e, errors.New("the job has an id, a state or a number that none has")
-	case w.Seq != uint64(len(w.Events)), len(w.Owner) > maxOwner, len(w.IdempotencyKey) > maxKey, len(w.Kind) > maxModel, len(w.Lane) > maxLane:
-		return e, errors.New("the job has other events than it says, or a name that is too long")
+	case len(w.Owner) > maxOwner, len(w.IdempotencyKey) > maxKey, len(w.Kind) > maxModel, len(w.Lane) > maxLane:
+		return e, errors.New("the job has a name that is too long")
+	}
+	if err := store.Check(&w.Head, 0, w.Events, w.Deliveries); err != nil {
+		return e, err
 	}
 	for i := range w.Events {
-		if v := &w.Events[i]; v.ID != w.ID || v.Seq != uint64(i)+1 {
-			return e, errors.New("the job has events that are not its own, or not in order")
+		if w.Events[i].ID != w.ID {
+			return e, errors.New("the job has events that are not its own")
 		}
 	}
-	before := uint64(0)
 	for i := range w.Deliveries {
 		d := &w.Deliveries[i]
-		if d.ID != w.ID || d.Seq <= before || d.Seq > w.Seq || d.Attempt < 0 || d.Attempt > mostAttempt || !isDelivery(d.State) {
-			return e, errors.New("the job has webhooks that are not of its events, or not in order")
+		if d.ID != w.ID || d.Attempt < 0 || d.Attempt > mostAttempt || !isDelivery(d.State) {
+			return e, errors.New("the job has webhooks that are not its own, or that none has")
 		}
-		before = d.Seq
 	}
 	return e, nil
 }

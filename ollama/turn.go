@@ -48,7 +48,7 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 	s.find(r.Context(), model)
 	servers := s.serving(model)
 	if len(servers) == 0 { // another kind of backend serves it, or nothing does
-		f.fail(w, http.StatusNotFound, fmt.Sprintf("model '%s' not found", model))
+		noModel(w, f, model)
 		return
 	}
 	if s.atOnce(w, r, f, servers, model, body) {
@@ -75,15 +75,11 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 		w.Header().Set(positionHeader, strconv.Itoa(t.Position))
 		w.Header().Set(waitHeader, strconv.FormatFloat(t.Waited.Seconds(), 'f', 3, 64))
 		u, ok := t.Backend.(Upstream)
-		if !ok {
-			f.fail(w, http.StatusNotFound, fmt.Sprintf("model '%s' not found", model))
+		if !ok || u.Server().api != OllamaAPI && !onV1(r.URL.Path) { // it is not with those that have the path
+			noModel(w, f, model)
 			return nil
 		}
 		b := u.Server()
-		if b.api != OllamaAPI && !onV1(r.URL.Path) {
-			f.fail(w, http.StatusNotFound, fmt.Sprintf("model '%s' not found", model)) // by those that have the path
-			return nil
-		}
 		if err := b.hangs(ctx); err != nil { // as has turned out while the call waited
 			hanging(w, f, err)
 			return nil
@@ -94,6 +90,11 @@ func (s *surface) inTurn(w http.ResponseWriter, r *http.Request, f form) {
 	if err != nil {
 		turnedAway(w, f, model, err)
 	}
+}
+
+// noModel says that there is no such model, as Ollama does.
+func noModel(w http.ResponseWriter, f form, model string) {
+	f.fail(w, http.StatusNotFound, fmt.Sprintf("model '%s' not found", model))
 }
 
 func priorityPreference(n int) string { return fmt.Sprintf("priority=%d", n) }
@@ -192,7 +193,7 @@ func turnedAway(w http.ResponseWriter, f form, model string, err error) {
 	}
 	switch {
 	case errors.Is(err, foreman.ErrInvalid):
-		f.fail(w, http.StatusNotFound, fmt.Sprintf("model '%s' not found", model))
+		noModel(w, f, model)
 	case errors.Is(err, foreman.ErrUnavailable):
 		w.Header().Set("Retry-After", "5")
 		f.fail(w, http.StatusServiceUnavailable, "server shutting down, please try again")
