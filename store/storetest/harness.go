@@ -97,16 +97,27 @@ func Run(t *testing.T, h Harness) {
 		{"Backlog", backlogRules()},
 		{"Endpoints", endpointRules()},
 		{"Bytes", byteRules()},
-		{"Move", moveRules()},
 		{"Race", raceRules()},
 		{"Calls", callRules()},
 		{"Model", modelRules()},
+	}
+	isMover, isMessenger := false, false
+	t.Run("Open", func(t *testing.T) {
+		f := newFixture(t, h)
+		_, isMover = f.Store.(store.Mover)
+		_, isMessenger = f.Store.(store.Messenger)
+	})
+	if isMover {
+		groups = append(groups, group{"Move", moveRules()})
 	}
 	if !h.Volatile {
 		groups = append(groups, group{"Reopen", reopenRules()})
 	}
 	if h.Shared {
-		groups = append(groups, group{"Shared", sharedRules()}, group{"SharedRace", besides(raceRules())}, group{"Office", officeRules()}, group{"Messenger", messengerRules()})
+		groups = append(groups, group{"Shared", sharedRules()}, group{"SharedRace", besides(raceRules())}, group{"Office", officeRules()})
+	}
+	if isMessenger {
+		groups = append(groups, group{"Messenger", messengerRules()})
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"github.com/foreman-go/foreman/store"
 )
 
-// messengerRules are skipped for a store that is no [store.Messenger].
+// messengerRules are those of a store that is a [store.Messenger] too.
 func messengerRules() []rule {
 	return []rule{
 		{"ReachesOthers", messengerReaches},
@@ -31,12 +31,7 @@ type ear struct {
 const probe = "probe "
 
 func (f *fixture) messenger() store.Messenger {
-	f.t.Helper()
-	m, ok := f.Store.(store.Messenger)
-	if !ok {
-		f.t.Skip("the store is no Messenger")
-	}
-	return m
+	return f.Store.(store.Messenger)
 }
 
 // listen subscribes, and waits until what others publish is heard.
