@@ -51,9 +51,9 @@ type Harness struct {
 	Volatile bool
 
 	// Shared says that a place can be open more than once at a time, in one process
-	// or in several, which then share what is there. The groups Shared, SharedRace and Office are for these
-	// stores, and the group Messenger for those of them that are a
-	// [store.Messenger]. Default: false.
+	// or in several, which then share what is there. The groups Shared, SharedRace and
+	// Office are for these stores, which are a [store.Shared], and for no others.
+	// Default: false.
 	Shared bool
 
 	// Settled waits until what a killed process had sent on its way to the place has
@@ -74,7 +74,8 @@ type rule struct {
 }
 
 // Run proves every rule of the contract, each as a subtest Group/Rule with an
-// empty store of its own. It ends with [Kill], which see.
+// empty store of its own. The groups Move and Messenger are for a store that is a
+// [store.Mover] or a [store.Messenger]. It ends with [Kill], which see.
 func Run(t *testing.T, h Harness) {
 	becomeWriter(h)
 	groups := []group{
