@@ -44,10 +44,9 @@ type op struct {
 	size  int        // of what it writes, about
 	done  chan error // one message
 
-	begun time.Time // when the call was
-	group int       // with whom it is to share a transaction, once one did not get a lock in time; 0 for anybody
-	held  bool      // it is certain that a lock is held that it needs
-	left  bool      // nobody waits for it any more
+	group int  // with whom it is to share a transaction, once one did not get a lock in time; 0 for anybody
+	held  bool // it is certain that a lock is held that it needs
+	left  bool // nobody waits for it any more
 }
 
 // write carries out an op in a transaction shared with whoever else is waiting, and
@@ -60,7 +59,7 @@ func (s *Store) write(ctx context.Context, o *op) error {
 	if o.size > mostInCall {
 		return fmt.Errorf("%w: %d bytes in one call, more than %d", store.ErrInvalid, o.size, mostInCall)
 	}
-	o.done, o.begun = make(chan error, 1), time.Now()
+	o.done = make(chan error, 1)
 	w := &s.w
 	w.mu.Lock()
 	if w.closed {
