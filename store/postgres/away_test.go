@@ -101,6 +101,13 @@ func (h *hole) swallow(deaf bool) {
 	h.quiet, h.deaf = new(bool), deaf
 }
 
+// heal forwards new connections again.
+func (h *hole) heal() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.deaf = false
+}
+
 // All connections lead nowhere, without a word, as after a machine has gone: calls end in
 // time, and leave room for those that find the way again, at once.
 func TestConnectionsLeadNowhere(t *testing.T) {
