@@ -19,18 +19,13 @@ const (
 	steady = 30 * time.Second
 )
 
-// watchBackend keeps jobs from being claimed while a backend that is a Checker is
-// out of reach, until ctx ends.
-func (f *Foreman) watchBackend(ctx context.Context, p *pool) {
-	c, ok := p.Backend.(Checker)
-	if !ok {
-		return
-	}
+// watchBackend keeps jobs from being claimed while a backend is out of reach, until ctx
+// ends. It is taken to be until its first check has passed.
+func (f *Foreman) watchBackend(ctx context.Context, p *pool, c Checker) {
 	var doubts <-chan struct{}
 	if d, ok := c.(Doubter); ok {
 		doubts = d.Doubts()
 	}
-	p.down.Store(true)
 	for delay := firstCheck; ctx.Err() == nil; {
 		said := false
 		for err := check(ctx, c); err != nil && ctx.Err() == nil; err = check(ctx, c) {

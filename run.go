@@ -69,7 +69,10 @@ func (f *Foreman) runJobs(ctx context.Context) {
 	keeping.Go(func() { f.peers.work(keep) })
 
 	for _, p := range f.pools {
-		claiming.Go(func() { f.watchBackend(ctx, p) })
+		if c, ok := p.Backend.(Checker); ok {
+			p.down.Store(true) // before anything can be claimed
+			claiming.Go(func() { f.watchBackend(ctx, p, c) })
+		}
 		if b, ok := p.Backend.(Follower); ok {
 			claiming.Go(func() { b.Follow(ctx, f.desk.wake) })
 		}
