@@ -109,6 +109,9 @@ func (a *attempt) call(ctx context.Context) {
 		}()
 		if err := a.pool.Backend.Run(ctx, a.task); err != nil {
 			a.failure = failureOf(err)
+			if !a.pool.has(a.task.Spec.Model) { // any more: it may be with another process by now
+				a.failure.Type, a.failure.Final = BackendUnavailable, false
+			}
 			a.err = a.failure
 		}
 		returned = true

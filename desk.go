@@ -221,7 +221,7 @@ func (d *desk) serve(now time.Time, s *slot, l *laneView) int {
 	if s.loading != nil {
 		return 0
 	}
-	jobs := l.jobs.n > 0 && !s.pool.down.Load()
+	jobs := l.jobs.n > 0 && !s.pool.down.Load() && s.pool.has(l.model)
 	// Callers of Do that keep coming must not keep jobs out for ever.
 	s.owed = jobs && l.jobs.priority >= l.calls.priority && l.calls.n > 0 && now.Sub(later(l.jobs.since, s.lastJob)) > l.maxWait
 	d.admit(s)
@@ -249,7 +249,8 @@ func (d *desk) slotViews(now time.Time) []slotView {
 }
 
 // views puts together the jobs and the callers of Do that wait. To schedule them, what
-// counts is since when a lane has not been served.
+// counts is since when a lane has not been served, and jobs that this process cannot run
+// are left to others.
 func (d *desk) views(lanes []store.Lane, schedule bool) []laneView {
 	left := func(lane string) (t time.Time) {
 		if schedule {
@@ -263,6 +264,10 @@ func (d *desk) views(lanes []store.Lane, schedule bool) []laneView {
 		}
 		return l.Since
 	}
+	called := map[string]bool{} // by those who cannot go to another process
+	for _, c := range d.calls {
+		called[c.lane] = true
+	}
 	out := make([]laneView, 0, len(lanes)+len(d.calls))
 	at := map[string]int{}
 	view := func(name, model string) *laneView {
@@ -272,14 +277,14 @@ func (d *desk) views(lanes []store.Lane, schedule bool) []laneView {
 			at[name] = i
 			out = append(out, laneView{
 				name: name, model: model, paused: d.paused.has(name), patience: d.paces.known(name).patience(),
-				serves: func(p int) bool { return d.f.pools[p].serves(model) },
+				serves: func(p int) bool { return d.f.pools[p].serves(model) && (called[name] || d.f.pools[p].has(model)) },
 			})
 			out[i].limit(d.f, d.f.limits(name, model))
 		}
 		return &out[i]
 	}
 	for _, l := range lanes {
-		if l.Ready > 0 {
+		if l.Ready > 0 && (!schedule || d.f.has(l.Kind)) {
 			view(l.Name, l.Kind).jobs = waiting{n: l.Ready, priority: int(l.Priority), since: later(since(&l), left(l.Name))}
 		}
 	}
@@ -488,7 +493,7 @@ func (d *desk) waitingFor(lane, model string) string {
 		}
 	}
 	for _, p := range d.f.pools {
-		if p.serves(model) && !p.down.Load() {
+		if p.serves(model) && p.has(model) && !p.down.Load() {
 			return "slot"
 		}
 	}

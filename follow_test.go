@@ -19,6 +19,8 @@ type moving struct {
 	come chan struct{}
 }
 
+func (m *moving) Has(string) bool { return m.has.Load() }
+
 func (m *moving) Follow(ctx context.Context, changed func()) {
 	for {
 		select {

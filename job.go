@@ -140,7 +140,8 @@ type QueueStatus struct {
 	ETA time.Time
 	// Margin is how far ETA may be off either way, by how much such times have varied.
 	Margin time.Duration
-	// WaitingFor is "slot", "model_load", "run_at", "backoff", "paused" or "backend".
+	// WaitingFor is "slot", "model_load", "run_at", "backoff", "paused" or "backend", as far
+	// as this process knows.
 	WaitingFor string
 	// At is when a job that waits for run_at or backoff becomes ready.
 	At time.Time

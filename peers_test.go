@@ -3,6 +3,7 @@ package foreman_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/foreman-go/foreman"
@@ -52,6 +54,58 @@ func TestPeersShareWork(t *testing.T) {
 		a.end <- nil
 		b.end <- nil
 	})
+}
+
+// Jobs go to the process that has their model; callers are at one already.
+func TestPeersLeaveModels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		without, with := &moving{gate: *newGate(), come: make(chan struct{})}, newGate()
+		fa, fb := two(t, without, with, false)
+		start(t, fa)
+		id := submit(t, fa, foreman.Spec{})
+		synctest.Wait()
+		j := status(t, fa, id)
+		require.Equal(t, foreman.Queued, j.State, "there is another process, or will be")
+		require.Equal(t, "backend", j.Queue.WaitingFor)
+		require.Zero(t, j.Queue.ETA)
+		q, err := fa.Queue(t.Context())
+		require.NoError(t, err)
+		require.Len(t, q.Lanes, 1)
+		require.NoError(t, fa.Do(t.Context(), foreman.Spec{Model: "m"}, func(context.Context, foreman.Turn) error { return nil }))
+		require.Equal(t, foreman.Queued, status(t, fa, id).State, "a caller does not bring it along")
+
+		start(t, fb)
+		require.Equal(t, id, (<-with.began).ID)
+		with.end <- nil
+		require.Equal(t, foreman.Done, await(t, fa, id).State)
+
+		// The backend that has it now loses it, which it finds out by trying.
+		without.come <- struct{}{}
+		ids := []ulid.ULID{submit(t, fa, foreman.Spec{}), submit(t, fa, foreman.Spec{})}
+		<-with.began
+		<-without.began
+		without.has.Store(false)
+		without.end <- foreman.Permanent(errors.New("there is no such model"))
+		with.end <- nil
+		<-with.began
+		with.end <- nil
+		for _, id := range ids {
+			j := await(t, fa, id)
+			require.Equal(t, foreman.Done, j.State)
+			require.Equal(t, 1, j.Attempt, "that one does not count")
+		}
+	})
+}
+
+// A process that has its queue for itself begins what its backend has not, to hear so.
+func TestFollowerAlone(t *testing.T) {
+	without := &moving{gate: *newGate(), come: make(chan struct{})}
+	f := newForeman(t, without, foreman.Options{})
+	start(t, f)
+	id := submit(t, f, foreman.Spec{})
+	<-without.began
+	without.end <- foreman.Permanent(errors.New("there is no such model"))
+	require.Equal(t, foreman.Failed, await(t, f, id).State)
 }
 
 func TestPeersShowWhatRuns(t *testing.T) {

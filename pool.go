@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
+
+	"github.com/foreman-go/foreman/store"
 )
 
 // Pool is a part of a backend with slots of its own: a model server, a GPU, a kind of
@@ -50,9 +53,17 @@ func errNoPool(model string) error {
 // pool is a Pool at work.
 type pool struct {
 	Pool
-	slots []*slot
-	down  atomic.Bool   // the backend is out of reach
-	lost  chan struct{} // holds at most one token: an attempt could not reach it
+	slots  []*slot
+	shared bool          // other processes may have what this one has not
+	down   atomic.Bool   // the backend is out of reach
+	lost   chan struct{} // holds at most one token: an attempt could not reach it
+}
+
+// has reports whether jobs of a model that is served here can be run here. What the
+// backend has not may be had by that of another process.
+func (p *pool) has(model string) bool {
+	b, ok := p.Backend.(Follower)
+	return !p.shared || !ok || b.Has(model)
 }
 
 // newPools are the pools of a backend, filled from the options.
@@ -64,6 +75,7 @@ func newPools(b Backend, o *Options) ([]*pool, error) {
 	if len(list) == 0 {
 		return nil, errors.New("a backend of no pools")
 	}
+	_, shared := o.Store.(store.Shared)
 	names := map[string]bool{}
 	var out []*pool
 	for _, p := range list {
@@ -77,7 +89,7 @@ func newPools(b Backend, o *Options) ([]*pool, error) {
 		}
 		names[p.Name] = true
 		p.Slots, p.PerSlot = max(or(p.Slots, o.Slots), 1), max(or(p.PerSlot, o.PerSlot), 1)
-		out = append(out, &pool{Pool: p, lost: make(chan struct{}, 1)})
+		out = append(out, &pool{Pool: p, shared: shared, lost: make(chan struct{}, 1)})
 	}
 	return out, nil
 }
@@ -100,6 +112,11 @@ func (f *Foreman) poolOf(model string) *pool {
 		}
 	}
 	return nil
+}
+
+// has reports whether jobs of a model can be run by this process, if not just now.
+func (f *Foreman) has(model string) bool {
+	return slices.ContainsFunc(f.pools, func(p *pool) bool { return p.serves(model) && p.has(model) })
 }
 
 // lane is the lane of a job.

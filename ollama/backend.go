@@ -60,7 +60,7 @@ type Options struct {
 }
 
 // Backend is an Ollama server as a [foreman.Backend] that is also a [foreman.Laner], a
-// [foreman.Loader], a [foreman.Doubter] and, in [Pools], a [foreman.Follower]. It is safe for concurrent use, and starts no
+// [foreman.Loader], a [foreman.Doubter] and a [foreman.Follower]. It is safe for concurrent use, and starts no
 // goroutines of its own but those that net/http has for each connection.
 type Backend struct {
 	url         *url.URL
@@ -74,7 +74,7 @@ type Backend struct {
 	loadTimeout time.Duration
 	keepAlive   time.Duration
 
-	fleet   *fleet                              // of several servers, nil of one
+	fleet   *fleet                              // that it is one of, or all of
 	models  atomic.Pointer[map[string]struct{}] // that it has; nil until it is known
 	changed atomic.Pointer[func()]              // to be called when those are others
 
@@ -129,5 +129,6 @@ func New(o *Options) (*Backend, error) {
 		b.loadTimeout = 10 * time.Minute
 	}
 	b.proxies = b.newProxies()
+	b.fleet = newFleet([]*Backend{b})
 	return b, nil
 }

@@ -22,20 +22,19 @@ import (
 //
 // Servers are asked for their lists when they are reached, every 30 seconds, after a
 // change that has been passed on by [Handler], and for a model that nobody is known to
-// have, all of them and at most once a second. One server alone is not asked, and serves
-// everything.
+// have, all of them and at most once a second. One server alone serves everything.
 //
 // A pool can be changed before it is used: its name, its slots, a Backend that wraps
 // the one here, and a Serves that asks the one here and serves less. What it serves
 // beyond that is put back into the queue, again and again, while another server has it.
 // A Backend can be in the pools of one call only.
 func Pools(servers ...*Backend) foreman.Pools {
-	fl := &fleet{servers: servers, asking: make(chan struct{}, 1)}
+	fl := newFleet(servers)
 	var out foreman.Pools
 	for _, b := range servers {
+		b.fleet = fl
 		p := foreman.Pool{Name: b.url.String(), Backend: b}
-		if len(servers) > 1 {
-			b.fleet = fl
+		if !fl.isOne() {
 			p.Serves = func(model string) bool { return fl.serves(b, model) }
 		}
 		out = append(out, p)
@@ -43,12 +42,19 @@ func Pools(servers ...*Backend) foreman.Pools {
 	return out
 }
 
-// fleet are servers that each have some of the models.
+// fleet are servers that each have some of the models; or one, that need not be asked by
+// whom a model is served.
 type fleet struct {
 	servers []*Backend
 	asking  chan struct{} // holds a token while all are asked, with which goes asked
 	asked   time.Time     // when that was last begun
 }
+
+func newFleet(servers []*Backend) *fleet {
+	return &fleet{servers: servers, asking: make(chan struct{}, 1)}
+}
+
+func (fl *fleet) isOne() bool { return len(fl.servers) == 1 }
 
 // The bounds on questions for a model that nobody is known to have.
 const (
@@ -102,7 +108,7 @@ func (fl *fleet) serves(b *Backend, model string) bool {
 // find has all servers asked what they have if none is known to have a model.
 func (fl *fleet) find(ctx context.Context, model string) {
 	name := modelName(model)
-	if fl.best(name) >= hasOpenAI {
+	if fl.isOne() || fl.best(name) >= hasOpenAI {
 		return
 	}
 	select {
@@ -127,9 +133,6 @@ func (fl *fleet) find(ctx context.Context, model string) {
 // misplaced is an error for work that has come to a server though another has the model,
 // as has turned out meanwhile: it does not count, and goes there.
 func (b *Backend) misplaced(ctx context.Context, model string) error {
-	if b.fleet == nil {
-		return nil
-	}
 	if b.fleet.find(ctx, model); b.fleet.serves(b, model) {
 		return nil
 	}

@@ -62,7 +62,7 @@ func (b *Backend) lacks(ctx context.Context, model string) bool {
 		b.known.add(model)
 	case http.StatusNotFound:
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-		if b.fleet != nil && b.claimOn(model) >= hasOpenAI {
+		if b.claimOn(model) >= hasOpenAI {
 			_ = b.learn(ctx) // it has had it until now
 		}
 		return said(body) != "" // otherwise it is the path that is not there

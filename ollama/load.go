@@ -49,7 +49,7 @@ func (b *Backend) Load(ctx context.Context, name string, keep []string) error {
 	if err := b.misplaced(ctx, l.model); err != nil {
 		return err
 	}
-	if b.fleet != nil && b.claimOn(l.model) < unknownOpenAI {
+	if !b.fleet.isOne() && b.claimOn(l.model) < unknownOpenAI {
 		return nil // what nobody has need not put out what is loaded
 	}
 	if b.lacks(ctx, l.model) {

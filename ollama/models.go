@@ -18,12 +18,8 @@ var _ foreman.Follower = (*Backend)(nil)
 const listEvery = 30 * time.Second
 
 // Follow asks the server which models it has, every 30 seconds until ctx ends, and
-// calls changed when they are others than before. A Backend that is not one of several
-// in [Pools] serves everything: Follow does nothing.
+// calls changed when they are others than before.
 func (b *Backend) Follow(ctx context.Context, changed func()) {
-	if b.fleet == nil {
-		return
-	}
 	b.changed.Store(&changed)
 	defer b.changed.Store(nil)
 	said := false
@@ -43,6 +39,9 @@ func (b *Backend) Follow(ctx context.Context, changed func()) {
 		}
 	}
 }
+
+// Has reports whether the server has listed a model, when it was last asked.
+func (b *Backend) Has(model string) bool { return b.claimOn(modelName(model)) >= hasOpenAI }
 
 // learn asks the server which models it has. If it does not say, those that it had last
 // stay.

@@ -39,9 +39,7 @@ func (b *Backend) Check(ctx context.Context) error {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("ollama: %s answers GET %s with %s: is it the right server?", b.url, b.api.checkPath(), resp.Status)
 	}
-	if b.fleet != nil {
-		_ = b.learn(ctx) // so that what it has is known before anything is begun there
-	}
+	_ = b.learn(ctx) // so that what it has is known before anything is begun there
 	if b.api == OpenAIAPI {
 		return nil // which models are loaded cannot be asked
 	}

@@ -64,7 +64,7 @@ func (s *surface) change(w http.ResponseWriter, r *http.Request, to server) {
 		r.Body = &impatientBody{r.Body, patient.control, s.o.WriteTimeout}
 	}
 	to.proxies[native].ServeHTTP(patient, r)
-	if to.fleet != nil && !reads(r.Method) { // whoever has it pulled may ask for it next
+	if !reads(r.Method) { // whoever has it pulled may ask for it next
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), findTimeout)
 		defer cancel()
 		_ = to.learn(ctx) // what is not learned now is later

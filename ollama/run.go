@@ -66,7 +66,7 @@ func (b *Backend) run(ctx context.Context, t *foreman.Task) error {
 		return b.sendingFailed(err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusNotFound && b.fleet != nil {
+	if resp.StatusCode == http.StatusNotFound {
 		_ = b.learn(ctx) // it may have had the model until now
 		if err := b.misplaced(ctx, t.Spec.Model); err != nil {
 			return err

@@ -102,7 +102,7 @@ func priorityPreference(n int) string { return fmt.Sprintf("priority=%d", n) }
 // find has the servers asked that a model may be for, if none is known to have it.
 func (s *surface) find(ctx context.Context, model string) {
 	for _, one := range s.servers {
-		if one.fleet != nil && one.has(model) {
+		if one.has(model) {
 			one.fleet.find(ctx, model)
 		}
 	}
