@@ -16,7 +16,7 @@ import (
 )
 
 // sql runs a statement as nobody in particular.
-func sql(t *testing.T, url, text string, dest ...any) {
+func sql(t testing.TB, url, text string, dest ...any) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience) // for cleanups too
 	defer cancel()
