@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"webhook/webhooktest":       {"webhook"},
 	"internal/prefer":           {},
 	"internal/strictjson":       {},
+	"internal/bench":            {},
 	"internal/clients":          {"internal/need", "internal/ollamatest"},
 	"internal/need":             {},
 	"internal/ollamatest":       {},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +17,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/foreman-go/foreman"
+	"github.com/foreman-go/foreman/internal/bench"
 )
 
 // Each benchmark has its baseline beside it: what the disk and bbolt allow on this
@@ -32,18 +32,18 @@ func BenchmarkSubmit(b *testing.B) {
 	for _, n := range callers {
 		b.Run(fmt.Sprintf("foreman/callers=%d", n), func(b *testing.B) {
 			f := newForeman(b, doNothing, foreman.Options{})
-			inParallel(b, n, func() error {
+			bench.Parallel(b, n, func() error {
 				_, err := f.Submit(context.Background(), foreman.Spec{Model: "m", Input: oneKiB})
 				return err
 			})
 		})
 		b.Run(fmt.Sprintf("bare/callers=%d", n), func(b *testing.B) {
-			inParallel(b, n, bareGroupCommit(b))
+			bench.Parallel(b, n, bareGroupCommit(b))
 		})
 	}
 	b.Run("update/callers=1", func(b *testing.B) {
 		update := bareUpdate(b)
-		inParallel(b, 1, update)
+		bench.Parallel(b, 1, update)
 	})
 }
 
@@ -58,10 +58,10 @@ func BenchmarkDrain(b *testing.B) {
 			b.StartTimer()
 			q.drain(b)
 		}
-		b.ReportMetric(float64(jobs*b.N)/b.Elapsed().Seconds(), "jobs/s")
+		bench.PerSecond(b, "jobs", jobs*b.N)
 	})
 	b.Run("update", func(b *testing.B) {
-		inParallel(b, 1, bareUpdate(b))
+		bench.Parallel(b, 1, bareUpdate(b))
 	})
 }
 
@@ -85,7 +85,7 @@ func BenchmarkDepth(b *testing.B) {
 				b.ReportMetric(residentMiB(b, "VmRSS"), "rss-MiB")
 				b.StartTimer()
 			}
-			b.ReportMetric(float64(jobs*b.N)/b.Elapsed().Seconds(), "jobs/s")
+			bench.PerSecond(b, "jobs", jobs*b.N)
 		})
 	}
 }
@@ -111,7 +111,7 @@ func BenchmarkStart(b *testing.B) {
 			await(b, f, j.ID) // idle again
 			b.StartTimer()
 		}
-		reportQuantiles(b, took)
+		bench.Quantiles(b, took)
 	})
 	b.Run("update", func(b *testing.B) {
 		update := bareUpdate(b)
@@ -122,7 +122,7 @@ func BenchmarkStart(b *testing.B) {
 			require.NoError(b, update())
 			took = append(took, time.Since(begun))
 		}
-		reportQuantiles(b, took)
+		bench.Quantiles(b, took)
 	})
 }
 
@@ -139,12 +139,12 @@ func BenchmarkSteady(b *testing.B) {
 	}), foreman.Options{PerSlot: 16})
 	atomic.StoreInt64(&want, int64(b.N))
 	start(b, f)
-	inParallel(b, 16, func() error {
+	bench.Parallel(b, 16, func() error {
 		_, err := f.Submit(context.Background(), foreman.Spec{Model: "m", Input: oneKiB})
 		return err
 	})
 	<-all
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
+	bench.PerSecond(b, "jobs", b.N)
 }
 
 // queue is a Foreman with jobs in it that do nothing but be counted.
@@ -189,31 +189,6 @@ func (q *queue) drain(b *testing.B) {
 	<-q.all
 	cancel()
 	require.NoError(b, <-ended)
-}
-
-func inParallel(b *testing.B, n int, fn func() error) {
-	var left atomic.Int64
-	left.Store(int64(b.N))
-	var wg sync.WaitGroup
-	b.ResetTimer()
-	for range n {
-		wg.Go(func() {
-			for left.Add(-1) >= 0 {
-				if err := fn(); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
-}
-
-func reportQuantiles(b *testing.B, took []time.Duration) {
-	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
-	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
 }
 
 func fileSize(b *testing.B, dir string) float64 {

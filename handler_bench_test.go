@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/foreman-go/foreman"
+	"github.com/foreman-go/foreman/internal/bench"
 )
 
 // BenchmarkPostJobs posts jobs of 1 KiB over loopback, beside a handler that reads the
@@ -36,7 +37,7 @@ func BenchmarkPostJobs(b *testing.B) {
 	b.Run("foreman/recorder", func(b *testing.B) { // without the network, and without its client
 		h := newForeman(b, doNothing, foreman.Options{}).Handler()
 		b.ReportAllocs()
-		inParallel(b, 256, func() error {
+		bench.Parallel(b, 256, func() error {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, httptest.NewRequestWithContext(b.Context(), "POST", "/jobs", strings.NewReader(body)))
 			if w.Code != http.StatusAccepted {
@@ -54,7 +55,7 @@ func postAll(b *testing.B, callers int, h http.Handler, body string) {
 	b.Cleanup(t.CloseIdleConnections)
 	c := &http.Client{Transport: t}
 	b.ReportAllocs()
-	inParallel(b, callers, func() error {
+	bench.Parallel(b, callers, func() error {
 		req, err := http.NewRequestWithContext(b.Context(), "POST", s.URL+"/jobs", strings.NewReader(body))
 		require.NoError(b, err)
 		resp, err := c.Do(req)

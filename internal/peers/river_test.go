@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 	"github.com/stretchr/testify/require"
 
+	"github.com/foreman-go/foreman/internal/bench"
 	"github.com/foreman-go/foreman/internal/pgtest"
 )
 
@@ -52,14 +51,14 @@ func (w *worker) Work(context.Context, *river.Job[args]) error {
 	return nil
 }
 
-// bench is a River on a server of its own, with what its benchmark sets: it fetches as
+// queue is a River on a server of its own, with what its benchmark sets: it fetches as
 // often as every 2 ms, and polls every 20 ms.
-type bench struct {
+type queue struct {
 	client *river.Client[pgx.Tx]
 	pool   *pgxpool.Pool
 }
 
-func newBench(b *testing.B, workers int, work func()) *bench {
+func newQueue(b *testing.B, workers int, work func()) *queue {
 	ctx := b.Context()
 	c, err := pgxpool.ParseConfig(pgtest.Start(b).URL)
 	require.NoError(b, err)
@@ -82,16 +81,16 @@ func newBench(b *testing.B, workers int, work func()) *bench {
 		Workers:           all,
 	})
 	require.NoError(b, err)
-	return &bench{client, pool}
+	return &queue{client, pool}
 }
 
-func (x *bench) start(b *testing.B) (stop func()) {
+func (x *queue) start(b *testing.B) (stop func()) {
 	ctx := context.WithoutCancel(b.Context())
 	require.NoError(b, x.client.Start(ctx))
 	return func() { require.NoError(b, x.client.Stop(ctx)) }
 }
 
-func (x *bench) fill(b *testing.B, n int, o *river.InsertOpts) {
+func (x *queue) fill(b *testing.B, n int, o *river.InsertOpts) {
 	b.Helper()
 	for n > 0 {
 		batch := make([]river.InsertManyParams, min(n, 1000))
@@ -105,32 +104,21 @@ func (x *bench) fill(b *testing.B, n int, o *river.InsertOpts) {
 }
 
 // done is how many jobs have durably ended.
-func (x *bench) done(b *testing.B) (n int) {
+func (x *queue) done(b *testing.B) (n int) {
 	require.NoError(b, x.pool.QueryRow(b.Context(), "SELECT count(*) FROM river_job WHERE state = 'completed'").Scan(&n))
 	return n
 }
 
 func BenchmarkRiverSubmit(b *testing.B) {
 	for _, depth := range depths() {
-		x := newBench(b, 1, nil)
+		x := newQueue(b, 1, nil)
 		x.fill(b, depth, nil)
 		for _, callers := range []int{1, 16, 256} {
 			b.Run(fmt.Sprintf("queued=%d/callers=%d", depth, callers), func(b *testing.B) {
-				var left atomic.Int64
-				left.Store(int64(b.N))
-				var all sync.WaitGroup
-				for range callers {
-					all.Go(func() {
-						for left.Add(-1) >= 0 {
-							if _, err := x.client.Insert(b.Context(), args{oneKiB}, nil); err != nil {
-								b.Error(err)
-								return
-							}
-						}
-					})
-				}
-				all.Wait()
-				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
+				bench.Parallel(b, callers, func() error {
+					_, err := x.client.Insert(b.Context(), args{oneKiB}, nil)
+					return err
+				})
 			})
 		}
 	}
@@ -143,7 +131,7 @@ func BenchmarkRiverDrain(b *testing.B) {
 			b.Run(fmt.Sprintf("workers=%d/queued=%d", workers, depth), func(b *testing.B) {
 				var ran atomic.Int64
 				all := make(chan struct{}, 1)
-				x := newBench(b, workers, func() {
+				x := newQueue(b, workers, func() {
 					if ran.Add(1) == int64(b.N) {
 						all <- struct{}{}
 					}
@@ -154,7 +142,7 @@ func BenchmarkRiverDrain(b *testing.B) {
 				<-all
 				stop() // which waits until what has run is written
 				b.StopTimer()
-				b.ReportMetric(float64(x.done(b))/b.Elapsed().Seconds(), "jobs/s")
+				bench.PerSecond(b, "jobs", x.done(b))
 			})
 		}
 	}
@@ -165,7 +153,7 @@ func BenchmarkRiverDrain(b *testing.B) {
 func BenchmarkRiverStart(b *testing.B) {
 	for _, depth := range depths() {
 		started := make(chan time.Time, 1)
-		x := newBench(b, 16, func() { started <- time.Now() })
+		x := newQueue(b, 16, func() { started <- time.Now() })
 		x.fill(b, depth, &river.InsertOpts{Queue: "paused"}) // which nobody works
 		stop := x.start(b)
 		b.Run(fmt.Sprintf("queued=%d", depth), func(b *testing.B) {
@@ -180,9 +168,7 @@ func BenchmarkRiverStart(b *testing.B) {
 				require.Eventually(b, func() bool { return x.done(b) > before }, 30*time.Second, time.Millisecond)
 				b.StartTimer()
 			}
-			slices.Sort(took)
-			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
-			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+			bench.Quantiles(b, took)
 		})
 		stop()
 	}

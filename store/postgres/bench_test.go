@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -13,6 +12,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
+	"github.com/foreman-go/foreman/internal/bench"
 	"github.com/foreman-go/foreman/store"
 	"github.com/foreman-go/foreman/store/postgres"
 )
@@ -45,22 +45,13 @@ func BenchmarkDeep(b *testing.B) {
 	}
 	fill(b, depth)
 	b.Run("Submit/callers=16", func(b *testing.B) {
-		var next atomic.Int64
-		var all sync.WaitGroup
-		b.ResetTimer()
-		for range 16 {
-			all.Go(func() {
-				for next.Add(1) <= int64(b.N) {
-					results, err := s.Insert(b.Context(), []store.Insertion{job("owner")})
-					if err != nil || results[0].Err != nil {
-						b.Error(err, results)
-						return
-					}
-				}
-			})
-		}
-		all.Wait()
-		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
+		bench.Parallel(b, 16, func() error {
+			results, err := s.Insert(b.Context(), []store.Insertion{job("owner")})
+			if err != nil {
+				return err
+			}
+			return results[0].Err
+		})
 	})
 	for _, callers := range []int{1, 4} {
 		b.Run(fmt.Sprintf("Drain/callers=%d/batch=64", callers), func(b *testing.B) {
@@ -87,7 +78,7 @@ func BenchmarkDeep(b *testing.B) {
 				})
 			}
 			all.Wait()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
+			bench.PerSecond(b, "jobs", b.N)
 		})
 	}
 	b.Run("SubmitToStart", func(b *testing.B) {
@@ -101,9 +92,7 @@ func BenchmarkDeep(b *testing.B) {
 			took = append(took, time.Since(begun))
 			require.Equal(b, in.Head.ID, records[0].ID)
 		}
-		slices.Sort(took)
-		b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
-		b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+		bench.Quantiles(b, took)
 	})
 }
 

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/foreman-go/foreman"
+	"github.com/foreman-go/foreman/internal/bench"
 	"github.com/foreman-go/foreman/internal/pgtest"
 	"github.com/foreman-go/foreman/store"
 )
@@ -35,8 +34,8 @@ func depths() []int {
 	return []int{0, 500_000}
 }
 
-// bench is a Foreman whose jobs do nothing but be counted.
-type bench struct {
+// idle is a Foreman whose jobs do nothing but be counted.
+type idle struct {
 	s   store.Store
 	f   *foreman.Foreman
 	ran atomic.Int64
@@ -44,8 +43,8 @@ type bench struct {
 	all chan struct{} // gets one then
 }
 
-func newBench(b *testing.B, o foreman.Options) *bench {
-	x := &bench{all: make(chan struct{}, 1)}
+func newIdle(b *testing.B, o foreman.Options) *idle {
+	x := &idle{all: make(chan struct{}, 1)}
 	s := open(b, pgtest.Start(b).URL, nil)
 	o.Store, o.Dir, o.Logger = s, b.TempDir(), slog.New(slog.DiscardHandler)
 	f, err := foreman.New(foreman.BackendFunc(func(context.Context, *foreman.Task) error {
@@ -61,7 +60,7 @@ func newBench(b *testing.B, o foreman.Options) *bench {
 }
 
 // fill puts jobs into the queue in bulk, as copies of one that was submitted.
-func (x *bench) fill(b *testing.B, n int) {
+func (x *idle) fill(b *testing.B, n int) {
 	b.Helper()
 	if n == 0 {
 		return
@@ -86,31 +85,16 @@ func (x *bench) fill(b *testing.B, n int) {
 	}
 }
 
-func (x *bench) inParallel(b *testing.B, callers, jobs int) {
-	var left atomic.Int64
-	left.Store(int64(jobs))
-	var all sync.WaitGroup
-	for range callers {
-		all.Go(func() {
-			for left.Add(-1) >= 0 {
-				if _, err := x.f.Submit(b.Context(), foreman.Spec{Model: "m", Input: oneKiB}); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	all.Wait()
-}
-
 func BenchmarkForemanSubmit(b *testing.B) {
 	for _, depth := range depths() {
-		x := newBench(b, foreman.Options{})
+		x := newIdle(b, foreman.Options{})
 		x.fill(b, depth)
 		for _, callers := range []int{1, 16, 256} {
 			b.Run(fmt.Sprintf("queued=%d/callers=%d", depth, callers), func(b *testing.B) {
-				x.inParallel(b, callers, b.N)
-				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
+				bench.Parallel(b, callers, func() error {
+					_, err := x.f.Submit(b.Context(), foreman.Spec{Model: "m", Input: oneKiB})
+					return err
+				})
 			})
 		}
 	}
@@ -120,7 +104,7 @@ func BenchmarkForemanSubmit(b *testing.B) {
 // are durably done.
 func BenchmarkForemanDrain(b *testing.B) {
 	for _, depth := range depths() {
-		x := newBench(b, foreman.Options{PerSlot: 16})
+		x := newIdle(b, foreman.Options{PerSlot: 16})
 		x.fill(b, depth)
 		b.Run(fmt.Sprintf("queued=%d", depth), func(b *testing.B) {
 			x.fill(b, b.N)
@@ -132,7 +116,7 @@ func BenchmarkForemanDrain(b *testing.B) {
 			<-x.all
 			cancel()
 			require.NoError(b, <-ended)
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
+			bench.PerSecond(b, "jobs", b.N)
 		})
 	}
 }
@@ -147,7 +131,7 @@ func BenchmarkForemanStart(b *testing.B) {
 			started <- time.Now()
 			return nil
 		})}}, foreman.Options{})
-		x := &bench{s: s, f: r.Foreman}
+		x := &idle{s: s, f: r.Foreman}
 		require.NoError(b, r.Pause(b.Context(), "m"))
 		x.fill(b, depth)
 		b.Run(fmt.Sprintf("queued=%d", depth), func(b *testing.B) {
@@ -161,9 +145,7 @@ func BenchmarkForemanStart(b *testing.B) {
 				r.await(b, j.ID) // idle again
 				b.StartTimer()
 			}
-			slices.Sort(took)
-			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
-			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+			bench.Quantiles(b, took)
 		})
 	}
 }
