@@ -54,10 +54,22 @@ func entryOf(k artifact.Key) string {
 	return exportOutputs + path.Join(k.Job, strconv.FormatUint(k.Run, 10), k.Name)
 }
 
-// output is an artifact that a job of an export has.
+// output is an artifact whose data a job has.
 type output struct {
 	key  artifact.Key
 	info artifact.Info
+}
+
+// outputs are those of a job, by the names of their entries.
+func (e *entry) outputs() map[string]output {
+	all := map[string]output{}
+	for i := range e.Artifacts {
+		if a := &e.Artifacts[i]; !a.Removed {
+			k := artifactKey(&e.Job, a)
+			all[entryOf(k)] = output{k, a.Info}
+		}
+	}
+	return all
 }
 
 // reading reads an export, and makes sure that it is one: that its entries are those that
@@ -167,17 +179,12 @@ func (x *reading) nextJob(h *tar.Header, data io.Reader) error {
 		return fmt.Errorf("%w: %q: %w", ErrMalformed, h.Name, err)
 	}
 	x.miss()
-	x.last, x.outputs = w.ID, map[string]output{}
 	for i := range e.Artifacts {
-		a := &e.Artifacts[i]
-		o := output{artifactKey(&e.Job, a), a.Info}
-		if err := o.key.Check(); err != nil {
+		if err := artifactKey(&e.Job, &e.Artifacts[i]).Check(); err != nil {
 			return fmt.Errorf("%w: %q: %w", ErrMalformed, h.Name, err)
 		}
-		if !a.Removed {
-			x.outputs[entryOf(o.key)] = o
-		}
 	}
+	x.last, x.outputs = w.ID, e.outputs()
 	x.have.count(&w)
 	if x.job == nil {
 		return nil

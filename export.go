@@ -30,6 +30,9 @@ type Moved struct {
 	Bytes      int64 `json:"bytes"`     // of artifacts
 	// Existing is how many of the jobs the target of an import had already.
 	Existing int `json:"-"`
+	// ExistingArtifacts is how many of the artifacts were not added by an import: the target
+	// had them already, or its job has gone on and has them no more.
+	ExistingArtifacts int `json:"-"`
 	// Left is how many deliveries of deleted jobs are still to be sent. They are not
 	// moved: let them be sent first.
 	Left int `json:"-"`
@@ -148,7 +151,7 @@ func (x *exporting) job(ctx context.Context, w *store.Whole) error {
 		return fromStore(err)
 	}
 	for i := range e.Artifacts {
-		if a := &e.Artifacts[i]; !a.Removed && !e.artifactsRemoved {
+		if a := &e.Artifacts[i]; !a.Removed {
 			if err := x.artifact(ctx, artifactKey(&e.Job, a), a.Size); err != nil {
 				return err
 			}

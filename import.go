@@ -8,14 +8,18 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/oklog/ulid/v2"
+
+	"github.com/foreman-go/foreman/artifact"
 	"github.com/foreman-go/foreman/store"
 )
 
 // Import adds what [Foreman.Export] has written to the store and the artifacts of f. It
 // reads r twice: first it makes sure that everything is there and is what was written,
 // and then it adds it: what is paused, and then each job after its artifacts. A job that is
-// there already is left as it is, even if it has gone on since, so that an import that was
-// cut off can be made again from its beginning.
+// there already is left as it is, even if it has gone on since, and given those of its
+// artifacts that are not there. So an import that was cut off, or that has put artifacts in
+// the wrong place, can be made again from its beginning.
 //
 // Run must not be under way in this process. Other processes that share the store may run,
 // and begin with what comes: no job is there before its artifacts, nor before what pauses it.
@@ -46,7 +50,8 @@ type importing struct {
 	batch []store.Whole
 	size  int64 // of the batch, and of artifacts that were put for it
 	bytes int64
-	known bool // the store has the job that was read last
+	known bool              // the store has the job that was read last
+	has   map[string]output // the artifacts that it has there, by the names of their entries
 }
 
 // A batch ends with so many jobs, so much of them, or so much of their artifacts: these
@@ -109,24 +114,56 @@ func (in *importing) job(ctx context.Context, w *store.Whole, size int64) error 
 			return err
 		}
 	}
-	switch _, err := in.f.o.Store.Get(ctx, w.ID); {
-	case errors.Is(err, store.ErrNotFound):
-		in.known = false
-	case err != nil:
+	if err := in.look(ctx, w.ID); err != nil {
 		return fromStore(err)
-	default:
-		in.known = true
 	}
 	in.batch, in.size = append(in.batch, *w), in.size+size
 	return nil
 }
 
-// output adds an artifact of the job that was read last.
+// look finds out what the store has of a job.
+func (in *importing) look(ctx context.Context, id ulid.ULID) error {
+	r, err := in.f.o.Store.Get(ctx, id)
+	in.known = !errors.Is(err, store.ErrNotFound)
+	switch {
+	case !in.known:
+		return nil
+	case err != nil:
+		return err
+	}
+	e, err := fromRecord(r)
+	in.has = e.outputs()
+	return err
+}
+
+// lacks reports whether an artifact of the job that was read last is to be added.
+func (in *importing) lacks(ctx context.Context, o output) (bool, error) {
+	if !in.known {
+		return true, nil
+	}
+	if in.has[entryOf(o.key)] != o {
+		return false, nil // the job has gone on
+	}
+	r, err := in.f.o.Artifacts.Open(ctx, o.key)
+	switch {
+	case errors.Is(err, artifact.ErrNotFound):
+		return true, nil
+	case err != nil:
+		return false, err
+	}
+	return false, r.Close()
+}
+
+// output adds an artifact of the job that was read last, if it is not there.
 func (in *importing) output(ctx context.Context, o output, data io.Reader) error {
 	in.have.Artifacts++
 	in.have.Bytes += o.info.Size
-	if in.known {
-		return nil // its job is there, and came after it
+	switch lacks, err := in.lacks(ctx, o); {
+	case err != nil:
+		return fmt.Errorf("artifact %s: %w", o.key, fromArtifact(err))
+	case !lacks:
+		in.have.ExistingArtifacts++
+		return nil
 	}
 	got, err := in.f.o.Artifacts.Put(ctx, o.key, o.info.ContentType, data, 0)
 	switch {

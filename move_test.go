@@ -99,8 +99,10 @@ func TestMove(t *testing.T) {
 	}, moved)
 
 	to := newForeman(t, newGate(), foreman.Options{Webhook: foreman.WebhookOptions{Guard: loopback}})
-	for _, existing := range []int{0, 4} { // once more changes nothing
-		moved.Existing = existing
+	for _, once := range []bool{false, true} { // once more changes nothing
+		if once {
+			moved.Existing, moved.ExistingArtifacts = moved.Jobs, moved.Artifacts
+		}
 		again, err := to.Import(t.Context(), bytes.NewReader(file.Bytes()))
 		require.NoError(t, err)
 		require.Equal(t, moved, again)
@@ -186,6 +188,35 @@ func TestMoveIsMadeAgain(t *testing.T) {
 	for _, id := range jobs {
 		same(t, from, to, id)
 	}
+}
+
+// An import whose artifacts went to the wrong place is made again with the right one, which
+// gets what the jobs there still have.
+func TestMoveOfArtifactsAlone(t *testing.T) {
+	from, jobs := house(t, "")
+	var file bytes.Buffer
+	moved, err := from.Export(t.Context(), &file)
+	require.NoError(t, err)
+	s := openStore(t)
+	wrong := newForeman(t, newGate(), foreman.Options{Store: s})
+	_, err = wrong.Import(t.Context(), bytes.NewReader(file.Bytes()))
+	require.NoError(t, err)
+	_, err = wrong.Retry(t.Context(), jobs["fail"]) // which takes its artifacts from it
+	require.NoError(t, err)
+
+	const ofDone = 2 // the job "done" has them still
+	dir, err := artifact.OpenDir(t.TempDir())
+	require.NoError(t, err)
+	defer dir.Close()
+	right := newForeman(t, newGate(), foreman.Options{Store: s, Artifacts: dir})
+	moved.Existing, moved.ExistingArtifacts = moved.Jobs, moved.Artifacts-ofDone
+	again, err := right.Import(t.Context(), bytes.NewReader(file.Bytes()))
+	require.NoError(t, err)
+	require.Equal(t, moved, again)
+	same(t, from, right, jobs["done"])
+	removed, err := dir.Sweep(t.Context(), func(job string, _ uint64) (bool, error) { return job == jobs["done"].String(), nil })
+	require.NoError(t, err)
+	require.Zero(t, removed, "nothing that no job has")
 }
 
 func TestMoveWhileItRuns(t *testing.T) {
