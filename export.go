@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"hash/maphash"
 	"io"
 	"time"
 
@@ -46,7 +47,9 @@ type Moved struct {
 // Nothing may run meanwhile, in this process or any other that shares the store:
 // [ErrRunning] says that Run is under way in one of them, or was within
 // [Options].Lease in one that was killed, and [ErrState] that a job is being run. Nor may
-// jobs be submitted: they may be in it, or not. Other errors: [errors.ErrUnsupported] for
+// anything change: a Run that has begun meanwhile is ErrRunning, and a job that was begun,
+// changed or deleted, a webhook that was sent, or a lane that was paused is ErrState. So is
+// a job that was submitted, if it is not in it. Other errors: [errors.ErrUnsupported] for
 // a store that is no [store.Mover], [ErrTooLarge] for a job that has more than 256 MiB of
 // JSON without its artifacts, [ErrUnavailable], those of w and the context's.
 //
@@ -58,11 +61,7 @@ func (f *Foreman) Export(ctx context.Context, w io.Writer) (Moved, error) {
 		return Moved{}, fmt.Errorf("export: %w", err)
 	}
 	defer done()
-	if !f.peers.hold(ctx, atWork, f.o.Lease) {
-		return Moved{}, fmt.Errorf("export: %w in another process that shares the store: stop them all, and try again in %s", ErrRunning, f.o.Lease)
-	}
-	defer f.peers.hold(ctx, atWork, 0)
-	x := exporting{f: f, tar: tar.NewWriter(w), sum: sha256.New(), at: f.now()}
+	x := exporting{f: f, tar: tar.NewWriter(w), sum: sha256.New(), at: f.now(), saw: census{seed: maphash.MakeSeed()}}
 	if err := x.run(ctx, from); err != nil {
 		return Moved{}, fmt.Errorf("export: %w", err)
 	}
@@ -99,17 +98,40 @@ type exporting struct {
 	tar *tar.Writer
 	sum hash.Hash
 	at  time.Time
+	saw census
 	end exportSum
 }
 
+// run writes all there is between two looks at whether others run, and ends it if nothing
+// has changed meanwhile.
 func (x *exporting) run(ctx context.Context, from store.Mover) error {
-	paused, err := x.f.o.Store.Paused(ctx)
-	if err != nil {
-		return fromStore(err)
-	}
-	if err := x.json(exportHead, mostStart, exportStart{exportFormat, x.at, paused}); err != nil {
+	if err := x.f.peers.idle(ctx); err != nil {
 		return err
 	}
+	if err := x.saw.rest(ctx, x.f.o.Store); err != nil {
+		return fromStore(err)
+	}
+	if err := x.json(exportHead, mostStart, exportStart{exportFormat, x.at, x.saw.paused}); err != nil {
+		return err
+	}
+	if err := x.jobs(ctx, from); err != nil {
+		return err
+	}
+	if err := x.saw.unchanged(ctx, x.f.o.Store); err != nil {
+		return err
+	}
+	if err := x.f.peers.idle(ctx); err != nil {
+		return err
+	}
+	x.end.Left = x.saw.backlog - x.end.Pending
+	x.end.SHA256 = hex.EncodeToString(x.sum.Sum(nil))
+	if err := x.json(exportEnd, mostStart, &x.end); err != nil {
+		return err
+	}
+	return x.tar.Close()
+}
+
+func (x *exporting) jobs(ctx context.Context, from store.Mover) error {
 	for after := (ulid.ULID{}); ; {
 		const batch = 500
 		some, err := from.Export(ctx, after, batch)
@@ -117,7 +139,7 @@ func (x *exporting) run(ctx context.Context, from store.Mover) error {
 			return fromStore(err)
 		}
 		if len(some) == 0 {
-			break
+			return nil
 		}
 		for i := range some {
 			if err := x.job(ctx, &some[i]); err != nil {
@@ -126,16 +148,6 @@ func (x *exporting) run(ctx context.Context, from store.Mover) error {
 		}
 		after = some[len(some)-1].ID
 	}
-	backlog, err := x.f.o.Store.Backlog(ctx)
-	if err != nil {
-		return fromStore(err)
-	}
-	x.end.Left = backlog - x.end.Pending
-	x.end.SHA256 = hex.EncodeToString(x.sum.Sum(nil))
-	if err := x.json(exportEnd, mostStart, &x.end); err != nil {
-		return err
-	}
-	return x.tar.Close()
 }
 
 func (x *exporting) job(ctx context.Context, w *store.Whole) error {
@@ -145,6 +157,7 @@ func (x *exporting) job(ctx context.Context, w *store.Whole) error {
 	if err := x.json(exportJobs+w.ID.String(), mostExported, w); err != nil {
 		return err
 	}
+	x.saw.add(&w.Head)
 	x.end.count(w)
 	e, err := fromRecord(w.Record)
 	if err != nil {

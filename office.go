@@ -2,6 +2,7 @@ package foreman
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -21,6 +22,22 @@ func (p *peers) work(ctx context.Context) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), newsRetry)
 	defer cancel()
 	p.hold(last, atWork, 0)
+}
+
+// idle makes sure that Run is under way in no other process that shares the store. Errors:
+// [ErrRunning], and those of [fromStore].
+func (p *peers) idle(ctx context.Context) error {
+	if p.store == nil {
+		return nil
+	}
+	free, err := p.store.Hold(ctx, atWork, p.f.runs.worker, 0) // and so gives it back
+	switch {
+	case err != nil:
+		return fromStore(err)
+	case !free:
+		return fmt.Errorf("%w in another process that shares the store: stop them all, and try again in %s", ErrRunning, p.f.o.Lease)
+	}
+	return nil
 }
 
 // hold reports whether an office is this process's for the length of a lease. It is, if

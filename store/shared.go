@@ -15,7 +15,8 @@ type Shared interface {
 
 	// Hold gives an office to a holder until the lease has run out, by the store's clock,
 	// or lets the one who has it keep it for so long from now. It reports whether the
-	// holder has it: at any time at most one has. Offices and holders are of 1 to 128 bytes;
+	// holder has it: at any time at most one has. With a lease of 0 the holder gives it up,
+	// and learns whether anybody else has it. Offices and holders are of 1 to 128 bytes;
 	// others are [ErrInvalid].
 	Hold(ctx context.Context, office, holder string, lease time.Duration) (bool, error)
 }

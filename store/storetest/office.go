@@ -57,6 +57,9 @@ func sharedHold(f *fixture) {
 	f.False(f.hold("a", "ann", long))
 	f.True(g.hold("a", "bob", 0), "and gives it up with a lease of nothing")
 	f.True(f.hold("a", "ann", long))
+	f.False(g.hold("a", "bob", 0))
+	f.True(f.hold("c", "ann", 0), "nobody has it, and nobody has it after that")
+	f.True(g.hold("c", "bob", long))
 	for _, name := range []string{"", strings.Repeat("x", 129)} {
 		_, err := f.shared().Hold(f.ctx, name, "ann", long)
 		f.ErrorIs(err, store.ErrInvalid)
