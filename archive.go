@@ -102,7 +102,7 @@ func (x *reading) run(ctx context.Context, r io.Reader) error {
 		case errors.Is(err, io.EOF):
 			return x.whole(hex.EncodeToString(sum.Sum(nil)))
 		case err != nil:
-			return fmt.Errorf("%w: it is no export, or is cut short: %w", ErrMalformed, err)
+			return unreadable(err)
 		case h.Typeflag != tar.TypeReg, isSparse(h):
 			return malformed("%q is no file", h.Name)
 		case x.ended:
@@ -117,7 +117,7 @@ func (x *reading) run(ctx context.Context, r io.Reader) error {
 			return err
 		}
 		if _, err := io.Copy(io.Discard, data); err != nil {
-			return fmt.Errorf("%w: %q: %w", ErrMalformed, h.Name, err)
+			return unreadable(err)
 		}
 	}
 }
@@ -130,6 +130,11 @@ func isSparse(h *tar.Header) bool {
 		}
 	}
 	return false
+}
+
+// unreadable is what is said of an archive when reading it fails.
+func unreadable(err error) error {
+	return fmt.Errorf("%w: it is no export, or is cut short: export again: %w", ErrMalformed, err)
 }
 
 func malformed(format string, args ...any) error {
@@ -215,10 +220,10 @@ func (x *reading) json(h *tar.Header, data io.Reader, most int64, v any) error {
 		return malformed("%q has %d bytes, and at most %d are read", h.Name, h.Size, most)
 	}
 	b, err := io.ReadAll(data)
-	if err == nil {
-		err = json.Unmarshal(b, v)
-	}
 	if err != nil {
+		return unreadable(err)
+	}
+	if err := json.Unmarshal(b, v); err != nil {
 		return fmt.Errorf("%w: %q: %w", ErrMalformed, h.Name, err)
 	}
 	return nil

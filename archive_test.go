@@ -68,7 +68,7 @@ func TestImportOfEarlier(t *testing.T) {
 	f := newForeman(t, newGate(), foreman.Options{})
 	m, err := f.Import(t.Context(), file)
 	require.NoError(t, err)
-	require.Equal(t, foreman.Moved{Jobs: 3, Events: 7, Deliveries: 1, Pending: 1, Artifacts: 5, Bytes: 4*16 + 17}, m)
+	require.Equal(t, foreman.Moved{Jobs: 3, Events: 7, Deliveries: 1, Pending: 1, Artifacts: 5, Bytes: 4*16 + 17, PausedLanes: 1}, m)
 	list, err := f.List(t.Context(), foreman.Query{Limit: 10})
 	require.NoError(t, err)
 	states := map[foreman.State]*foreman.Job{}

@@ -34,6 +34,10 @@ type Moved struct {
 	// ExistingArtifacts is how many of the artifacts were not added by an import: the target
 	// had them already, or its job has gone on and has them no more.
 	ExistingArtifacts int `json:"-"`
+	// PausedAll and PausedLanes say what is paused in the export: an import pauses it, each
+	// time.
+	PausedAll   bool `json:"-"`
+	PausedLanes int  `json:"-"`
 	// Left is how many deliveries of deleted jobs are still to be sent. They are not
 	// moved: let them be sent first.
 	Left int `json:"-"`
@@ -123,6 +127,7 @@ func (x *exporting) run(ctx context.Context, from store.Mover) error {
 	if err := x.f.peers.idle(ctx); err != nil {
 		return err
 	}
+	x.end.PausedAll, x.end.PausedLanes = x.saw.paused.All, len(x.saw.paused.Lanes)
 	x.end.Left = x.saw.backlog - x.end.Pending
 	x.end.SHA256 = hex.EncodeToString(x.sum.Sum(nil))
 	if err := x.json(exportEnd, mostStart, &x.end); err != nil {

@@ -21,6 +21,9 @@ import (
 // artifacts that are not there. So an import that was cut off, or that has put artifacts in
 // the wrong place, can be made again from its beginning.
 //
+// What is paused in the export is paused at the target, also for what is there already,
+// and once more if it was resumed since and the import is made again: [Moved] says it.
+//
 // Run must not be under way in this process. Other processes that share the store may run,
 // and begin with what comes: no job is there before its artifacts, nor before what pauses it.
 //
@@ -86,7 +89,7 @@ func (in *importing) run(ctx context.Context, r io.ReadSeeker) error {
 func verify(o output, data io.Reader) error {
 	sum := sha256.New()
 	if _, err := io.Copy(sum, data); err != nil {
-		return fmt.Errorf("%w: artifact %s: %w", ErrMalformed, o.key, err)
+		return unreadable(err)
 	}
 	if hex.EncodeToString(sum.Sum(nil)) != o.info.SHA256 {
 		return malformed("artifact %s is not what its job says it is", o.key)
@@ -103,6 +106,8 @@ func (in *importing) pause(ctx context.Context, p store.Pause) error {
 		if err := in.f.o.Store.Pause(ctx, p); err != nil {
 			return fromStore(err)
 		}
+		in.have.PausedAll = in.have.PausedAll || p.All
+		in.have.PausedLanes += len(p.Lanes)
 	}
 	return nil
 }

@@ -96,6 +96,7 @@ func TestMove(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, foreman.Moved{
 		Jobs: 4, Events: 2*3 + 2, Deliveries: 1, Pending: 1, Artifacts: 5, Bytes: 2*(10+1<<20) + int64(len("as far as it came")),
+		PausedLanes: 1,
 	}, moved)
 
 	to := newForeman(t, newGate(), foreman.Options{Webhook: foreman.WebhookOptions{Guard: loopback}})
@@ -133,8 +134,12 @@ func TestMoveOfWhatIsNotWhole(t *testing.T) {
 	whole := file.Bytes()
 	to := newForeman(t, newGate(), foreman.Options{})
 	refuse := func(b []byte, what string) {
+		t.Helper()
 		_, err := to.Import(t.Context(), bytes.NewReader(b))
 		require.ErrorIs(t, err, foreman.ErrMalformed, what)
+		if what == "cut short" {
+			require.ErrorContains(t, err, "export again")
+		}
 		list, err := to.List(t.Context(), foreman.Query{})
 		require.NoError(t, err)
 		require.Empty(t, list.Jobs, what)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -164,10 +165,10 @@ func TestMove(t *testing.T) {
 	const counts = "4 jobs, 8 events, 8 webhooks of which 8 are still to be sent, and 2 artifacts of 3000" // as docs/foremand.md has it
 	require.Contains(t, move(t, "export", first, file), "exported "+counts)
 	second := inPostgres(t, bucket)
-	for _, existing := range []string{"0", "4"} {
+	for _, added := range []string{"4 jobs and 2 artifacts, and 0 jobs and 0", "0 jobs and 0 artifacts, and 4 jobs and 2"} {
 		out := move(t, "import", second, file)
 		require.Contains(t, out, "imported "+counts)
-		require.Contains(t, out, existing+" of the jobs were there already")
+		require.Contains(t, out, ": added "+added+" artifacts were there already")
 	}
 	compare := func(p *process) {
 		for name, id := range jobs {
@@ -193,6 +194,29 @@ func TestMove(t *testing.T) {
 		first := hook.firsts()
 		return len(first[jobs["done"]]) == 3 && len(first[jobs["failed"]]) == 3 && len(first[jobs["queued"]]) == 3 && len(first[jobs["delayed"]]) == 1
 	}, 2*patience, 20*time.Millisecond, "what was still to be sent is sent, and verified")
+}
+
+// Artifacts that were put in the wrong place are said to be missing in the right one, with an
+// exit code that a script sees, until the import is made again there.
+func TestMoveToTheWrongArtifacts(t *testing.T) {
+	first := place{"-data", t.TempDir()}
+	id := many(t, first, 1, 1000)[0]
+	dir := t.TempDir()
+	file, back := filepath.Join(dir, "jobs.tar"), filepath.Join(dir, "back.tar")
+	move(t, "export", first, file)
+	bucket := func() string { return "file://" + filepath.ToSlash(t.TempDir()) }
+	right := inPostgres(t, bucket())
+	move(t, "import", append(slices.Clone(right), "-artifacts", bucket()), file)
+
+	out, errs, code := foremand(t, append(append([]string{"export"}, right...), back)...)
+	require.Equal(t, 1, code)
+	require.Contains(t, out, "exported 1 jobs")
+	require.Contains(t, errs, "back.tar lacks 2 artifacts, which are not where")
+	require.Contains(t, move(t, "import", place{"-data", t.TempDir()}, back), "\n2 more artifacts of these jobs were not found by the export")
+
+	require.Contains(t, move(t, "import", right, file), ": added 0 jobs and 2 artifacts, and 1 jobs and 0 artifacts were there already")
+	p := at(t, right)
+	require.Len(t, get(t, p.url+"/jobs/"+id+"/artifacts/blob").body, 1000)
 }
 
 // many fills a place with jobs that have ended, each with an artifact of some size, and
@@ -321,11 +345,11 @@ func TestImportWhileOthersRun(t *testing.T) {
 
 	second := inPostgres(t, "file://"+filepath.ToSlash(t.TempDir()))
 	running := at(t, second)
-	require.Contains(t, move(t, "import", second, file), "; 0 of the jobs were there already")
+	require.Contains(t, move(t, "import", second, file), ": added 5 jobs and 0 artifacts")
 	for _, id := range ids {
 		until(t, running.url+"/jobs/"+id, func(j job) bool { return j.State == "done" })
 	}
-	require.Contains(t, move(t, "import", second, file), "; 5 of the jobs were there already")
+	require.Contains(t, move(t, "import", second, file), ": added 0 jobs and 0 artifacts, and 5 jobs")
 	for _, id := range ids {
 		until(t, running.url+"/jobs/"+id, func(j job) bool { return j.State == "done" && j.Attempt == 1 })
 	}

@@ -54,7 +54,9 @@ type config struct {
 	allowChanges      bool
 	logFormat         string
 	file              string
-	version           bool // the version was asked for, and nothing else counts
+	version           bool   // the version was asked for, and nothing else counts
+	move              string // one of moves, to be done in place of serving
+	archive           string // the file that it writes or reads
 }
 
 // layer is one place that settings come from.
@@ -63,17 +65,27 @@ type layer struct {
 	name   func(key string) string // what a setting is called there
 }
 
-// load makes a config of the arguments, of the environment in the form of
+// load makes a config of the arguments, which may begin with one of moves, of the environment in the form of
 // [os.Environ], and of the file that one of these names. A flag counts before a
 // variable, and a variable before the file; what is wrong anywhere is an error. The
 // error is [flag.ErrHelp] if help was asked for. Otherwise it names the setting and
 // where it is, and has the value of none that is secret.
 func load(args, environ []string) (*config, error) {
 	c := &config{models: map[string]foreman.Limits{}, commands: map[string]program{}}
+	if len(args) > 0 && moves[args[0]] != nil {
+		c.move, args = args[0], args[1:]
+	}
 	settings := c.settings(environ)
-	flags, version, err := readFlags(args, settings)
-	if err != nil || version {
+	flags, others, version, err := readFlags(args, settings)
+	switch {
+	case err != nil || version:
 		return &config{version: version}, err
+	case c.move != "" && (len(others) != 1 || args[others[0]] == ""):
+		return nil, fmt.Errorf("name one file: foremand %s [flags] FILE", c.move)
+	case c.move != "":
+		c.archive = args[others[0]]
+	case len(others) > 0: // not quoted: it may be the rest of a secret
+		return nil, fmt.Errorf("argument %d is neither a flag nor the value of one; foremand -h lists all flags", others[0]+1)
 	}
 	for _, s := range settings {
 		if err := s.set(s.standard); err != nil {

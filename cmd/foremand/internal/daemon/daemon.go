@@ -32,11 +32,7 @@ const (
 // end as asked for, 1 when something went wrong, 2 for a setting that is wrong. What
 // went wrong is one sentence on stderr. A second signal exits at once with 1.
 func Main(args, environ []string, stdout, stderr io.Writer) int {
-	var c *config
-	move, file, args, err := splitMove(args)
-	if err == nil {
-		c, err = load(args, environ)
-	}
+	c, err := load(args, environ)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		usage(stdout)
@@ -50,8 +46,8 @@ func Main(args, environ []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := untilSignal()
 	defer stop()
-	if move != "" {
-		err = runMove(ctx, c, move, file, stdout, stderr)
+	if c.move != "" {
+		err = runMove(ctx, c, stdout, stderr)
 	} else {
 		err = run(ctx, c, stdout, stderr)
 	}

@@ -25,8 +25,9 @@ func (g given) String() string     { return "" }
 func (g given) Set(v string) error { return g.into.Set(g.setting.name, v) }
 func (g given) IsBoolFlag() bool   { return g.setting.kind == boolean }
 
-// readFlags reads the arguments of the command line.
-func readFlags(args []string, settings []setting) (l layer, version bool, err error) {
+// readFlags reads the arguments of the command line. It returns at which places there are
+// others than flags and their values.
+func readFlags(args []string, settings []setting) (l layer, others []int, version bool, err error) {
 	l = layer{values: koanf.New("."), name: func(key string) string { return "-" + key }}
 	fs := flag.NewFlagSet("foremand", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -34,16 +35,19 @@ func readFlags(args []string, settings []setting) (l layer, version bool, err er
 		fs.Var(given{into: l.values, setting: s}, s.name, "")
 	}
 	fs.BoolVar(&version, "version", false, "")
-	err = fs.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return l, false, err
-	case err != nil:
-		return l, false, fmt.Errorf("%w; foremand -h lists all flags", err)
-	case fs.NArg() > 0: // not quoted: it may be the rest of a secret
-		return l, false, fmt.Errorf("argument %d is neither a flag nor the value of one; foremand -h lists all flags", len(args)-fs.NArg()+1)
+	for at := 0; ; at++ {
+		err = fs.Parse(args[at:])
+		switch {
+		case errors.Is(err, flag.ErrHelp):
+			return l, nil, false, err
+		case err != nil:
+			return l, nil, false, fmt.Errorf("%w; foremand -h lists all flags", err)
+		case fs.NArg() == 0:
+			return l, others, version, nil
+		}
+		at = len(args) - fs.NArg()
+		others = append(others, at)
 	}
-	return l, version, nil
 }
 
 const variablePrefix = "FOREMAN_"
