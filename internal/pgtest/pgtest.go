@@ -1,12 +1,11 @@
 // Package pgtest gives tests a PostgreSQL of their own: a private server, made from the
 // installed programs, that ends with the test. Its settings are those that it comes
-// with, but for where it listens.
+// with, but for where it listens. A PgBouncer may be put before it.
 package pgtest
 
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -113,26 +112,6 @@ func Start(tb testing.TB) *Server {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
-		if err := s.end(); err != nil {
-			tb.Errorf("the private PostgreSQL did not end well: %v", err)
-		}
-	})
+	s.endWith(tb)
 	return s
-}
-
-// Stop stops the server as an administrator does: whoever is connected is told.
-func (s *Server) Stop(tb testing.TB) { s.must(tb, s.stop("stop")) }
-
-// Crash stops the server as if it had died: what it has not made durable is lost.
-func (s *Server) Crash(tb testing.TB) { s.must(tb, s.stop("crash")) }
-
-// Start starts the server again, where it was.
-func (s *Server) Start(tb testing.TB) { s.must(tb, s.start()) }
-
-func (s *Server) must(tb testing.TB, err error) {
-	tb.Helper()
-	if err != nil {
-		tb.Fatal(fmt.Errorf("the private PostgreSQL: %w", err))
-	}
 }

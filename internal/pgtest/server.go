@@ -2,18 +2,11 @@ package pgtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/foreman-go/foreman/internal/need"
 )
@@ -22,28 +15,11 @@ import (
 type Server struct {
 	URL string // of its database
 
-	bin  string // the directory with its programs
-	dir  string // its own: data, socket and log
-	port string
-	cmd  *exec.Cmd
-	pipe io.WriteCloser // of which the shell that watches over it reads
+	process
+	bin string // the directory with its programs
 }
 
-const (
-	initPatience  = 2 * time.Minute
-	startPatience = time.Minute
-)
-
-// watch starts the server and stops it when told to, or when whoever started it has gone:
-// then nothing more can be read. Unless it is to be started again, its directory goes too.
-const watch = `
-"$1/postgres" -D "$2/data" -p "$3" -k "$2" -c listen_addresses=127.0.0.1 >>"$2/log" 2>&1 &
-pid=$!
-read -r how
-if [ "$how" = crash ]; then kill -QUIT $pid; else kill -INT $pid; fi
-wait $pid
-[ -n "$how" ] || rm -rf "$2"
-`
+const initPatience = 2 * time.Minute
 
 // programs is the directory with initdb and postgres. The newest is taken.
 func programs(tb testing.TB) string {
@@ -58,29 +34,11 @@ func programs(tb testing.TB) string {
 }
 
 func start(bin string) (*Server, error) {
-	dir, err := os.MkdirTemp("", "foreman-postgres-")
-	if err != nil {
-		return nil, err
-	}
-	s := &Server{bin: bin, dir: dir}
-	if err = s.init(); err == nil {
-		for range 3 { // somebody may be quicker to take the port
-			if err = s.choosePort(); err == nil {
-				err = s.start()
-			}
-			if err == nil {
-				return s, nil
-			}
-		}
-	}
-	_ = os.RemoveAll(dir) // it may be gone already
-	return nil, fmt.Errorf("cannot start a private PostgreSQL: %w", err)
+	s := &Server{bin: bin, process: process{name: "PostgreSQL", signals: [2]string{"INT", "QUIT"}}}
+	return s, s.make(s.init, s.start)
 }
 
 func (s *Server) init() error {
-	if err := giveAway(s.dir); err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), initPatience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "initdb"), "-D", filepath.Join(s.dir, "data"),
@@ -92,72 +50,17 @@ func (s *Server) init() error {
 	return nil
 }
 
-func (s *Server) prepare(cmd *exec.Cmd) {
-	cmd.Dir = s.dir
-	cmd.SysProcAttr = asNobody()
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
-}
-
-func (s *Server) choosePort() error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	_, s.port, err = net.SplitHostPort(l.Addr().String())
-	s.URL = "postgres://foreman@127.0.0.1:" + s.port + "/postgres?sslmode=disable"
-	return errors.Join(err, l.Close())
-}
-
 func (s *Server) start() error {
-	cmd := exec.Command("/bin/sh", "-c", watch, "sh", s.bin, s.dir, s.port)
-	s.prepare(cmd)
-	pipe, err := cmd.StdinPipe()
-	if err != nil {
-		return err
-	}
-	begun := len(s.logged())
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	s.cmd, s.pipe = cmd, pipe
-	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		conn, err := pgx.Connect(ctx, s.URL)
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		if log := s.logged()[begun:]; ctx.Err() != nil || strings.Contains(log, "could not bind") || strings.Contains(log, "could not create") {
-			return errors.Join(err, s.stop("again"), errors.New(log))
-		}
-		<-tick.C
-	}
+	s.URL = s.at("postgres")
+	return s.run(s.URL, filepath.Join(s.bin, "postgres"),
+		"-D", filepath.Join(s.dir, "data"), "-p", s.port, "-k", s.dir, "-c", "listen_addresses=127.0.0.1")
 }
 
-func (s *Server) logged() string {
-	b, _ := os.ReadFile(filepath.Join(s.dir, "log")) // it may not be there yet
-	return string(b)
-}
+// Stop stops the server as an administrator does: whoever is connected is told.
+func (s *Server) Stop(tb testing.TB) { s.must(tb, s.stop("stop")) }
 
-// stop tells the shell how to stop the server, and waits for it.
-func (s *Server) stop(how string) error {
-	if s.cmd == nil {
-		return nil
-	}
-	_, err := io.WriteString(s.pipe, how+"\n")
-	_ = s.cmd.Wait() // it tells how the server has ended, which a crash makes bad
-	s.cmd = nil
-	return err
-}
+// Crash stops the server as if it had died: what it has not made durable is lost.
+func (s *Server) Crash(tb testing.TB) { s.must(tb, s.stop("crash")) }
 
-// end stops the server for good.
-func (s *Server) end() error {
-	if s.cmd != nil {
-		_ = s.pipe.Close() // it is only to be gone
-		_ = s.cmd.Wait()
-		s.cmd = nil
-	}
-	return os.RemoveAll(s.dir)
-}
+// Start starts the server again, where it was.
+func (s *Server) Start(tb testing.TB) { s.must(tb, s.start()) }
