@@ -213,7 +213,7 @@ func TestMigrationsTakeTheirTime(t *testing.T) {
 	at, schema := pgtest.Split(pgtest.Place(t))
 	require.NoError(t, open(t, at, &postgres.Options{Schema: schema}).Close())
 	release := hold(t, at, "LOCK TABLE "+schema+".migrations IN ACCESS EXCLUSIVE MODE")
-	limited := at + "&options=" + url.QueryEscape("-cidle_in_transaction_session_timeout=100")
+	limited := at + "&options=" + url.QueryEscape("-clock_timeout=100")
 	opened := make(chan error, 3)
 	for range cap(opened) {
 		go func() {
@@ -225,11 +225,11 @@ func TestMigrationsTakeTheirTime(t *testing.T) {
 		}()
 	}
 	class, _ := postgres.Classes(schema)
-	eventually(t, "the lock to be held for longer than the limit", func() bool {
+	eventually(t, "who has the lock to wait for longer than the limit", func() bool {
 		var age float64
-		sql(t, at, fmt.Sprintf(`SELECT coalesce(max(extract(epoch FROM clock_timestamp() - a.state_change)), 0)::float8
+		sql(t, at, fmt.Sprintf(`SELECT coalesce(max(extract(epoch FROM clock_timestamp() - a.query_start)), 0)::float8
 			FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-			WHERE l.locktype = 'advisory' AND l.classid = %d AND l.objid = 1 AND a.state = 'idle in transaction'`, class), &age)
+			WHERE l.locktype = 'advisory' AND l.classid = %d AND l.objid = 1 AND a.wait_event_type = 'Lock'`, class), &age)
 		return age > 0.5 || len(opened) > 0
 	})
 	require.Empty(t, opened)

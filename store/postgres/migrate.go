@@ -4,10 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/stdlib"
@@ -27,10 +25,10 @@ const migratePause = 50 * time.Millisecond
 // unlimited has a transaction wait as long as it takes: migrations may take their time.
 const unlimited = "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
 
-// migrate brings the schema up to date, on connections of its own. Whoever comes meanwhile
-// waits: the lock is that of a transaction, which works behind PgBouncer too, where one of
-// a session does not. Nobody waits in a transaction, for many would have all connections
-// that there are, and who has the lock needs two.
+// migrate brings the schema up to date. Whoever comes meanwhile waits: the lock is that of a
+// transaction, which works behind PgBouncer too, where one of a session does not. All that
+// is done under it is done in that transaction, for there may be no second connection to be
+// had; and nobody waits for it in one, for many would have all that there are.
 func (s *Store) migrate(ctx context.Context) error {
 	db := stdlib.OpenDB(*s.pool.Config().ConnConfig)
 	defer func() { _ = db.Close() }() // whatever it says, there is nothing left to do
@@ -53,81 +51,81 @@ func (s *Store) tryMigrate(ctx context.Context, db *sql.DB) (mine bool, err erro
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = tx.Rollback() }() // it has changed nothing
+	defer func() { _ = tx.Rollback() }() // if it was not committed
 	if _, err := tx.ExecContext(ctx, unlimited); err != nil {
 		return false, err
 	}
 	if err := tx.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock($1, $2)", s.class, lockMigrate).Scan(&mine); err != nil || !mine {
 		return false, err
 	}
-	var reserved, there bool
-	err = tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_get_keywords() k WHERE k.word = $1 AND k.catcode IN ('R', 'T')),
-		EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)`, s.schema).Scan(&reserved, &there)
-	switch {
-	case err != nil:
+	if err := s.migrateIn(ctx, tx); err != nil {
 		return true, err
-	case reserved:
-		return true, fmt.Errorf("%w: it is a word of SQL, and cannot be a name: choose another one", store.ErrInvalid)
-	case !there:
-		if _, err := db.ExecContext(ctx, "CREATE SCHEMA "+s.schema); err != nil {
-			return true, fmt.Errorf("it is not there and cannot be made: create it, owned by this user: %w", err)
-		}
 	}
-	return true, s.migrateWith(ctx, db)
+	return true, tx.Commit()
 }
 
-func (s *Store) migrateWith(ctx context.Context, db *sql.DB) error {
+// migrateIn makes the schema, and what is to be in it, as far as it is not there.
+func (s *Store) migrateIn(ctx context.Context, tx *sql.Tx) error {
 	book, err := database.NewStore(goose.DialectPostgres, s.schema+".migrations")
 	if err != nil {
 		return err
 	}
-	all, err := s.migrations()
-	if err != nil {
-		return err
-	}
-	p, err := goose.NewProvider("", db, nil, goose.WithStore(book), goose.WithGoMigrations(all...), goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return err
-	}
-	has, knows, err := p.GetVersions(ctx)
+	var reserved, there, begun bool
+	err = tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_get_keywords() k WHERE k.word = $1 AND k.catcode IN ('R', 'T')),
+		EXISTS (SELECT FROM pg_namespace WHERE nspname = $1),
+		EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'migrations')`, s.schema).Scan(&reserved, &there, &begun)
 	switch {
 	case err != nil:
 		return err
-	case has > knows:
-		return fmt.Errorf("it is at version %d, and this program knows %d: use a newer program, or give this one a schema of its own", has, knows)
-	case has == knows:
-		return nil
+	case reserved:
+		return fmt.Errorf("%w: it is a word of SQL, and cannot be a name: choose another one", store.ErrInvalid)
+	case !there:
+		if _, err := tx.ExecContext(ctx, "CREATE SCHEMA "+s.schema); err != nil {
+			return fmt.Errorf("it is not there and cannot be made: create it, owned by this user: %w", err)
+		}
 	}
-	_, err = p.Up(ctx)
-	var partial *goose.PartialError
-	if errors.As(err, &partial) {
-		return partial.Err
+	if !begun {
+		if err := book.CreateVersionTable(ctx, tx); err != nil {
+			return err
+		}
+		if err := book.Insert(ctx, tx, database.InsertRequest{}); err != nil {
+			return err
+		}
 	}
-	return err
+	has, err := book.GetLatestVersion(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return s.migrateFrom(ctx, tx, book, has)
 }
 
-// migrations are the embedded files, by the numbers they begin with.
-func (s *Store) migrations() ([]*goose.Migration, error) {
+// migrateFrom carries out the embedded files from a version on, in their order.
+func (s *Store) migrateFrom(ctx context.Context, tx *sql.Tx, book database.Store, has int64) error {
 	names, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var all []*goose.Migration
+	var knows int64
 	for _, name := range names {
-		version, err := goose.NumericComponent(name)
-		if err != nil {
-			return nil, err
+		if knows, err = goose.NumericComponent(name); err != nil {
+			return err
+		}
+		if knows <= has {
+			continue
 		}
 		text, err := migrations.ReadFile(name)
 		if err != nil {
-			return nil, err
-		}
-		script := strings.ReplaceAll(string(text), "@.", s.schema+".")
-		up := func(ctx context.Context, tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, unlimited+"; "+script) // without arguments it may be many statements
 			return err
 		}
-		all = append(all, goose.NewGoMigration(version, &goose.GoFunc{RunTx: up}, nil))
+		if _, err := tx.ExecContext(ctx, s.sql(string(text))); err != nil { // without arguments it may be many statements
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if err := book.Insert(ctx, tx, database.InsertRequest{Version: knows}); err != nil {
+			return err
+		}
 	}
-	return all, nil
+	if has > knows {
+		return fmt.Errorf("it is at version %d, and this program knows %d: use a newer program, or give this one a schema of its own", has, knows)
+	}
+	return nil
 }
