@@ -47,3 +47,14 @@ const leftovers = `SELECT 'session ' || pg_backend_pid() ||
 	', channels: ' || (SELECT count(*) FROM pg_listening_channels()) ||
 	', locks: ' || (SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory') ||
 	', temporary: ' || (SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema())`
+
+// PgBouncer refuses settings that it does not keep apart: to wait for it mends nothing.
+func TestBouncerRefusesSettings(t *testing.T) {
+	url, schema := pgtest.Split(pgtest.PooledPlace(t))
+	o := &postgres.Options{Schema: schema, PollOnly: true}
+	_, err := postgres.Open(t.Context(), url+"&search_path=public", o)
+	require.ErrorIs(t, err, store.ErrInvalid)
+	require.ErrorContains(t, err, "unsupported startup parameter: search_path")
+	require.NotErrorIs(t, err, store.ErrUnavailable)
+	open(t, url, o)
+}

@@ -84,7 +84,8 @@ func isMistaken(err error) bool {
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
 	return errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &certificate) ||
-		isRefused(err) && strings.Contains(err.Error(), "server refused TLS connection")
+		isRefused(err) && (strings.Contains(err.Error(), "server refused TLS connection") ||
+			strings.Contains(err.Error(), "unsupported startup parameter")) // so says PgBouncer
 }
 
 // isPassing reports whether trying again may do. A connection of the pool may have

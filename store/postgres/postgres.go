@@ -98,8 +98,8 @@ var (
 //
 // It refuses, with a sentence that says what to do, a schema that a newer version has
 // written. The error wraps [store.ErrUnavailable] when the server cannot be reached, which
-// may pass; a host that there is not, or one without the TLS that the URL asks for, is
-// [store.ErrInvalid].
+// may pass; a host that there is not, one without the TLS that the URL asks for, or a
+// PgBouncer that does not know a setting in the URL, is [store.ErrInvalid].
 func Open(ctx context.Context, url string, o *Options) (store.Store, error) {
 	s, err := open(ctx, url, o)
 	switch {
