@@ -36,8 +36,23 @@ func eventually(t *testing.T, what string, condition func() bool) {
 // that the store cannot be reached; what was confirmed is there; and when the server is
 // back, so is the store.
 func TestOutage(t *testing.T) {
-	server := pgtest.Start(t)
-	one, two := open(t, server.URL, nil), open(t, server.URL, nil)
+	t.Run("direct", func(t *testing.T) {
+		server := pgtest.Start(t)
+		outages(t, server.URL, &postgres.Options{}, outage{server.Stop, server.Start}, outage{server.Crash, server.Start})
+	})
+	t.Run("PgBouncer", func(t *testing.T) {
+		t.Parallel()
+		server := pgtest.Start(t)
+		b := pgtest.StartBouncer(t, server.URL, 4)
+		outages(t, b.URL, &postgres.Options{PollOnly: true},
+			outage{server.Stop, server.Start}, outage{server.Crash, server.Start}, outage{b.Stop, b.Start})
+	})
+}
+
+type outage struct{ stop, start func(testing.TB) }
+
+func outages(t *testing.T, url string, o *postgres.Options, list ...outage) {
+	one, two := open(t, url, o), open(t, url, o)
 	ctx := t.Context()
 	var stopped atomic.Bool // calls are not given up, so that none is under way in the end
 	var mu sync.Mutex
@@ -96,12 +111,12 @@ func TestOutage(t *testing.T) {
 		n := calls.Load() - failed.Load()
 		eventually(t, "calls to work", func() bool { return calls.Load()-failed.Load() > n+100 })
 	}
-	for _, stop := range []func(testing.TB){server.Stop, server.Crash} {
+	for _, x := range list {
 		more()
-		stop(t)
+		x.stop(t)
 		n := failed.Load()
 		eventually(t, "calls to fail", func() bool { return failed.Load() > n+8 })
-		server.Start(t)
+		x.start(t)
 		more()
 	}
 	stopped.Store(true)

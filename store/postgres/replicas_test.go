@@ -31,12 +31,12 @@ type pair struct {
 	live        bool          // output of the other is shown
 }
 
-func newPair(t *testing.T, poll bool) *pair {
+func newPair(t *testing.T, place string, poll bool) *pair {
 	p := &pair{began: make(chan *foreman.Task, 10), end: make(chan struct{}), soon: 500 * time.Millisecond, live: !poll}
 	if poll {
 		p.soon = 2500 * time.Millisecond
 	}
-	url, schema := pgtest.Split(pgtest.Place(t))
+	url, schema := pgtest.Split(place)
 	bucket := "file://" + filepath.ToSlash(t.TempDir())
 	join := func(pool foreman.Pool) *replica {
 		artifacts, err := blobstore.Open(t.Context(), bucket, nil)
@@ -77,9 +77,16 @@ func (p *pair) begin(t *testing.T, s foreman.Spec) (id ulid.ULID, task *foreman.
 
 // TestWhicheverReplica has callers ask the process that does not run their job.
 func TestWhicheverReplica(t *testing.T) {
-	for name, poll := range map[string]bool{"messages": false, "poll": true} {
+	for name, c := range map[string]struct {
+		place func(testing.TB) string
+		poll  bool
+	}{
+		"messages":  {pgtest.Place, false},
+		"poll":      {pgtest.Place, true},
+		"PgBouncer": {pgtest.PooledPlace, true},
+	} {
 		t.Run(name, func(t *testing.T) {
-			p := newPair(t, poll)
+			p := newPair(t, c.place(t), c.poll)
 			t.Run("cancel", p.cancel)
 			t.Run("stream", p.stream)
 			t.Run("wait", p.wait)
