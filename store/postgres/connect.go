@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -53,17 +54,11 @@ func settings() (session, transaction string) {
 }
 
 func (s *Store) connect(ctx context.Context, url string, o *Options) (*pgxpool.Pool, error) {
-	c, err := pgxpool.ParseConfig(url)
+	c, err := parse(url)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", store.ErrInvalid, err)
+		return nil, err
 	}
-	switch {
-	case o.MaxConns > 0:
-		c.MaxConns = int32(min(o.MaxConns, 10_000))
-	case !strings.Contains(url, "pool_max_conns"):
-		c.MaxConns = defaultMaxConns
-	}
-	c.MaxConns = max(c.MaxConns, 2) // one may be cleaning up
+	c.MaxConns = int32(min(max(cmp.Or(o.MaxConns, defaultMaxConns), 2), 10_000)) // one may be cleaning up
 	if c.ConnConfig.ConnectTimeout == 0 {
 		c.ConnConfig.ConnectTimeout = connectTimeout
 	}

@@ -28,6 +28,9 @@ const (
 	codeReadOnly      = "25006" // a standby, after a failover
 	codeIdle          = "25P03" // it waited too long for this process
 	codeLocked        = "55P03" // a lock was not to be had in time
+	codeNoDatabase    = "3D000"
+	codeForbidden     = "42501"
+	codeTableThere    = "42P07"
 )
 
 // classify wraps an error in the one of package store that it means, if there is one.
@@ -35,6 +38,7 @@ func classify(err error) error {
 	if err == nil || isOurs(err) {
 		return err
 	}
+	err = brief(err)
 	var pg *pgconn.PgError
 	switch {
 	case errors.As(err, &pg) && pg.Code == codeDiskFull:
@@ -79,13 +83,26 @@ func isRefused(err error) bool {
 }
 
 // isMistaken reports whether there is no connection to be had for a reason that is in the
-// URL: to wait does not mend it.
+// URL, whichever way is tried: to wait does not mend it.
 func isMistaken(err error) bool {
-	var dns *net.DNSError
-	var certificate *tls.CertificateVerificationError
-	return errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &certificate) ||
-		isRefused(err) && (strings.Contains(err.Error(), "server refused TLS connection") ||
-			strings.Contains(err.Error(), "unsupported startup parameter")) // so says PgBouncer
+	var refused *pgconn.ConnectError
+	if !errors.As(err, &refused) {
+		return false
+	}
+	for _, e := range ways(refused) {
+		var pg *pgconn.PgError
+		var dns *net.DNSError
+		var certificate *tls.CertificateVerificationError
+		switch {
+		case errors.As(e, &pg) && (pg.Code == codeNoDatabase || strings.HasPrefix(pg.Code, "28")): // who it is
+		case errors.As(e, &dns) && dns.IsNotFound, errors.As(e, &certificate):
+		case strings.Contains(e.Error(), "server refused TLS connection"):
+		case strings.Contains(e.Error(), "unsupported startup parameter"): // so says PgBouncer
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // isPassing reports whether trying again may do. A connection of the pool may have

@@ -4,10 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
@@ -58,31 +60,56 @@ func (s *Store) tryMigrate(ctx context.Context, db *sql.DB) (mine bool, err erro
 	if err := tx.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock($1, $2)", s.class, lockMigrate).Scan(&mine); err != nil || !mine {
 		return false, err
 	}
-	if err := s.migrateIn(ctx, tx); err != nil {
+	if err := s.makeSchema(ctx, tx); err != nil {
 		return true, err
+	}
+	if err := s.migrateIn(ctx, tx); err != nil {
+		return true, advise(err)
 	}
 	return true, tx.Commit()
 }
 
-// migrateIn makes the schema, and what is to be in it, as far as it is not there.
-func (s *Store) migrateIn(ctx context.Context, tx *sql.Tx) error {
-	book, err := database.NewStore(goose.DialectPostgres, s.schema+".migrations")
-	if err != nil {
-		return err
+// advise says what to do where the schema cannot be what it is to be.
+func advise(err error) error {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case ok && pg.Code == codeForbidden:
+		return fmt.Errorf("it has to be owned by this user, with all that is in it: %w", err)
+	case ok && pg.Code == codeTableThere:
+		return fmt.Errorf("%w: it holds something else: choose another one: %w", store.ErrInvalid, err)
 	}
-	var reserved, there, begun bool
-	err = tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_get_keywords() k WHERE k.word = $1 AND k.catcode IN ('R', 'T')),
-		EXISTS (SELECT FROM pg_namespace WHERE nspname = $1),
-		EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'migrations')`, s.schema).Scan(&reserved, &there, &begun)
+	return err
+}
+
+// makeSchema makes the schema if it is not there.
+func (s *Store) makeSchema(ctx context.Context, tx *sql.Tx) error {
+	var reserved, there bool
+	err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_get_keywords() k WHERE k.word = $1 AND k.catcode IN ('R', 'T')),
+		EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)`, s.schema).Scan(&reserved, &there)
 	switch {
 	case err != nil:
 		return err
 	case reserved:
 		return fmt.Errorf("%w: it is a word of SQL, and cannot be a name: choose another one", store.ErrInvalid)
-	case !there:
-		if _, err := tx.ExecContext(ctx, "CREATE SCHEMA "+s.schema); err != nil {
-			return fmt.Errorf("it is not there and cannot be made: create it, owned by this user: %w", err)
-		}
+	case there:
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, "CREATE SCHEMA "+s.schema); err != nil {
+		return fmt.Errorf("it is not there and cannot be made: create it, owned by this user: %w", err)
+	}
+	return nil
+}
+
+// migrateIn makes what is to be in the schema, as far as it is not there.
+func (s *Store) migrateIn(ctx context.Context, tx *sql.Tx) error {
+	book, err := database.NewStore(goose.DialectPostgres, s.schema+".migrations")
+	if err != nil {
+		return err
+	}
+	var begun bool
+	err = tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'migrations')", s.schema).Scan(&begun)
+	if err != nil {
+		return err
 	}
 	if !begun {
 		if err := book.CreateVersionTable(ctx, tx); err != nil {

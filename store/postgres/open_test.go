@@ -76,9 +76,7 @@ func TestOpenRefuses(t *testing.T) {
 		_, err := postgres.Open(t.Context(), url, &postgres.Options{Schema: schema})
 		require.ErrorIs(t, err, store.ErrInvalid, schema)
 	}
-	_, err := postgres.Open(t.Context(), "postgres://127.0.0.1:1/x?sslmode=nonsense", nil)
-	require.ErrorIs(t, err, store.ErrInvalid)
-	_, err = postgres.Open(t.Context(), "postgres://127.0.0.1:1/x?sslmode=disable", nil)
+	_, err := postgres.Open(t.Context(), "postgres://127.0.0.1:1/x?sslmode=disable", nil)
 	require.ErrorIs(t, err, store.ErrUnavailable)
 	url, schema := pgtest.Split(pgtest.Place(t))
 	_, isMessenger := open(t, url, &postgres.Options{Schema: schema, PollOnly: true}).(store.Messenger)
@@ -99,6 +97,26 @@ func TestOpenGivenSchema(t *testing.T) {
 	s := open(t, as, o)
 	insert(t, s, job("owner"))
 	require.Len(t, claim(t, s, 9), 1)
+	require.NoError(t, s.Close())
+
+	sql(t, url, "ALTER TABLE "+schema+".migrations OWNER TO foreman")
+	_, err = postgres.Open(t.Context(), as, o)
+	require.ErrorContains(t, err, "schema given: it has to be owned by this user, with all that is in it: ")
+	require.ErrorContains(t, err, "permission denied for table migrations")
+	require.NotErrorIs(t, err, store.ErrInvalid, "the setting is right")
+}
+
+// A schema that has tables of others is left as it is.
+func TestOpenSchemaOfOthers(t *testing.T) {
+	url, schema := pgtest.Split(pgtest.Place(t))
+	sql(t, url, "CREATE SCHEMA "+schema)
+	sql(t, url, "CREATE TABLE "+schema+".heads ()")
+	_, err := postgres.Open(t.Context(), url, &postgres.Options{Schema: schema})
+	require.ErrorIs(t, err, store.ErrInvalid)
+	require.ErrorContains(t, err, "it holds something else: choose another one: ")
+	var columns int
+	sql(t, url, "SELECT count(*) FROM information_schema.columns WHERE table_schema = '"+schema+"' AND table_name = 'heads'", &columns)
+	require.Zero(t, columns)
 }
 
 // One process's clock is an hour off: leases and times are by the database's.

@@ -38,8 +38,8 @@ type Options struct {
 	// beginning with a digit or "pg_", and neither "public" nor a word of SQL. If Schema is
 	// empty, "foreman" is used.
 	Schema string
-	// MaxConns bounds the connections of this process, beside one for each Subscribe.
-	// If MaxConns is 0, pool_max_conns of the URL is used, or else 8.
+	// MaxConns bounds the connections of this process, beside one for each Subscribe,
+	// from 2 to 10,000. If MaxConns is 0, 8 is used.
 	MaxConns int
 	// PollOnly uses nothing that lasts longer than a transaction, as is needed behind
 	// PgBouncer in transaction mode: no prepared statements, and no LISTEN, so that the
@@ -90,16 +90,18 @@ var (
 
 // Open connects to a database, named by a URL such as
 // postgres://user@host/database?sslmode=verify-full, and makes or brings up to date
-// the tables in the schema. Beside what libpq knows, TLS among it, the URL may have
-// the settings of a pool: pool_max_conns, pool_min_conns, pool_max_conn_lifetime,
-// pool_max_conn_idle_time and pool_health_check_period.
+// the tables in the schema. The URL is one that libpq knows, so that psql and pg_dump take
+// it too; settings of a pool are in the Options. Every @ in it but the one before the host
+// is to be percent-encoded.
 //
 // The store is a [Messenger], or a [*Store] if [Options.PollOnly] is set.
 //
 // It refuses, with a sentence that says what to do, a schema that a newer version has
 // written. The error wraps [store.ErrUnavailable] when the server cannot be reached, which
-// may pass; a host that there is not, one without the TLS that the URL asks for, or a
-// PgBouncer that does not know a setting in the URL, is [store.ErrInvalid].
+// may pass. It wraps [store.ErrInvalid] when the schema or the URL is wrong: it cannot be
+// read, there is no such host, database or user, the password is another one, the server
+// has not the TLS that the URL asks for, or a PgBouncer does not know a setting in it. No
+// error has a password in it.
 func Open(ctx context.Context, url string, o *Options) (store.Store, error) {
 	s, err := open(ctx, url, o)
 	switch {
@@ -141,7 +143,7 @@ func open(ctx context.Context, url string, o *Options) (*Store, error) {
 	if err := s.migrate(ctx); err != nil {
 		pool.Close()
 		if isMistaken(err) {
-			return nil, fmt.Errorf("%w: %w", store.ErrInvalid, err)
+			return nil, fmt.Errorf("%w: %w", store.ErrInvalid, brief(err))
 		}
 		return nil, fmt.Errorf("schema %s: %w", s.schema, classify(err))
 	}
