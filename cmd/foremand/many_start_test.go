@@ -7,8 +7,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,16 +52,8 @@ func TestStartBeforeTheDatabase(t *testing.T) {
 func TestStartRefused(t *testing.T) {
 	const password = "hunter2hunter2"
 	server := pgtest.Start(t)
-	conn, err := pgx.Connect(t.Context(), server.URL)
-	require.NoError(t, err)
-	for _, statement := range []string{
-		"CREATE ROLE guarded LOGIN PASSWORD 'another'",
-		"ALTER SYSTEM SET password_encryption = 'scram-sha-256'",
-	} {
-		_, err = conn.Exec(t.Context(), statement)
-		require.NoError(t, err)
-	}
-	require.NoError(t, conn.Close(t.Context()))
+	execute(t, server.URL, "CREATE ROLE guarded LOGIN PASSWORD 'another'")
+	execute(t, server.URL, "ALTER SYSTEM SET password_encryption = 'scram-sha-256'")
 	server.AskForPasswords(t, "guarded")
 	u, err := url.Parse(server.URL)
 	require.NoError(t, err)
@@ -71,24 +66,94 @@ func TestStartRefused(t *testing.T) {
 		"user":     {at("nobody_here", u.Host, "postgres"), `role "nobody_here" does not exist`},
 		"host":     {at("foreman", net.JoinHostPort("no-such-host.invalid", u.Port()), "postgres"), "no-such-host.invalid"},
 		"tls":      {strings.Replace(at("foreman", u.Host, "postgres"), "=disable", "=verify-full", 1), "TLS"},
+
+		"database, tls tried": {strings.TrimSuffix(at("foreman", u.Host, "nowhere"), "?sslmode=disable"), `database "nowhere" does not exist`},
+		"unread":              {strings.Replace(at("foreman", u.Host, "postgres"), password, "hunter2%@hunter2", 1), "percent-encode"},
+		"sslmode":             {strings.Replace(at("foreman", u.Host, "postgres"), "=disable", "=zz", 1), "sslmode"},
+		"of a pool":           {at("foreman", u.Host, "postgres") + "&pool_max_conns=4", "-store-conns"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if name == "host" {
 				requireNoSuchHost(t, "no-such-host.invalid")
 			}
-			cmd := exec.CommandContext(t.Context(), "foremand", "-dev", "-data", t.TempDir(), "-addr", "127.0.0.1:0", "-store", tc.url)
-			var out bytes.Buffer
-			cmd.Stdout, cmd.Stderr = &out, &out
 			begun := time.Now()
-			require.Error(t, cmd.Run())
-			t.Log(out.String())
-			require.Contains(t, out.String(), tc.want)
-			require.NotContains(t, out.String(), password)
+			out := refused(t, "-store", tc.url)
+			require.Contains(t, out, tc.want)
+			require.NotContains(t, out, "hunter2")
 			require.Less(t, time.Since(begun), 10*time.Second)
-			require.Equal(t, 1, strings.Count(out.String(), "\n"), "one line")
 		})
 	}
+	require.Contains(t, refused(t, "-store", server.URL, "-store-schema", "a-b"), "-store: ")
+	require.Contains(t, refused(t, "-artifacts", t.TempDir()), "-artifacts: ")
+}
+
+// refused is the one line that foremand says when a setting is wrong.
+func refused(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "foremand", append([]string{"-dev", "-data", t.TempDir(), "-addr", "127.0.0.1:0"}, args...)...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	exit, ok := errors.AsType[*exec.ExitError](cmd.Run())
+	require.True(t, ok, out.String())
+	require.Equal(t, 2, exit.ExitCode(), out.String())
+	require.Equal(t, 1, strings.Count(out.String(), "\n"), "one line: %s", out.String())
+	t.Log(out.String())
+	return out.String()
+}
+
+// foremand that waits for its database ends as it does at any other time.
+func TestEndBeforeTheDatabase(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "foremand", "-dev", "-data", t.TempDir(), "-addr", "127.0.0.1:0", "-store", "postgres://127.0.0.1:1/x?sslmode=disable")
+	var stdout, stderr transcript.Text
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	require.NoError(t, cmd.Start())
+	defer func() { _ = cmd.Process.Kill() }() // if it has not ended
+	require.Eventually(t, func() bool { return strings.Contains(stderr.String(), "trying again") }, patience, 10*time.Millisecond)
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, cmd.Wait())
+	require.Empty(t, stdout.String())
+	require.Contains(t, stderr.String(), "told to end")
+	require.NotContains(t, stderr.String(), "canceled")
+}
+
+// The server is the right one by its certificate, and the password is in a file.
+func TestVerifiedServer(t *testing.T) {
+	server := pgtest.Start(t)
+	for _, statement := range []string{"CREATE ROLE guarded LOGIN PASSWORD 'hun@ter:2'", "CREATE SCHEMA foreman AUTHORIZATION guarded"} {
+		execute(t, server.URL, statement)
+	}
+	ca := server.UseTLS(t)
+	server.AskForPasswords(t, "guarded")
+	u, err := url.Parse(server.URL)
+	require.NoError(t, err)
+	at := func(host string) string {
+		return "postgres://guarded@" + net.JoinHostPort(host, u.Port()) + "/postgres?sslmode=verify-full&sslrootcert=" + url.QueryEscape(ca)
+	}
+	passwords := filepath.Join(t.TempDir(), "pgpass")
+	require.NoError(t, os.WriteFile(passwords, []byte("*:*:*:guarded:hun@ter\\:2\n"), 0o600))
+
+	p := startIn(t, []string{"PGPASSFILE=" + passwords}, "-dev", "-store", at("localhost"))
+	require.Equal(t, "done", post(t, p.url+"/jobs", hello, "Prefer: wait=20").job(t).State)
+	var encrypted bool
+	conn, err := pgx.Connect(t.Context(), server.URL)
+	require.NoError(t, err)
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity USING (pid) WHERE usename = 'guarded'").Scan(&encrypted))
+	require.NoError(t, conn.Close(t.Context()))
+	require.True(t, encrypted)
+
+	t.Setenv("PGPASSFILE", passwords)
+	require.Contains(t, refused(t, "-store", at("127.0.0.1")), "certificate", "it is that of localhost")
+	require.Contains(t, refused(t, "-store", strings.Replace(at("localhost"), "guarded@", "guarded:another@", 1)), "password authentication failed")
+}
+
+func execute(t *testing.T, url, statement string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), statement)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close(t.Context()))
 }
 
 // requireNoSuchHost skips a test on a machine whose resolver says nothing of a host that

@@ -22,6 +22,7 @@ type config struct {
 	dataGiven         bool   // data is not just the default
 	store             string // a URL; empty for data
 	storeSchema       string
+	storeConns        int
 	storePoll         bool
 	artifacts         string // a URL; empty for data
 	dev               bool
@@ -114,6 +115,15 @@ func load(args, environ []string) (*config, error) {
 		}
 		c.dataGiven = c.dataGiven || l.values.Exists("data")
 		ollamaGiven = ollamaGiven || l.values.Exists("ollama")
+	}
+	if c.store == "" {
+		for _, l := range layers {
+			for _, name := range []string{"store-schema", "store-conns", "store-poll"} {
+				if l.values.Exists(name) {
+					return nil, fmt.Errorf("%s: it is about the database of -store, and there is none; give that too, or leave this out", l.name(name))
+				}
+			}
+		}
 	}
 	if len(c.openai) > 0 && !ollamaGiven {
 		c.ollama = nil // those are the servers that there are

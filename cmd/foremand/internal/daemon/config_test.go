@@ -28,7 +28,7 @@ func TestLoadDefaults(t *testing.T) {
 	c, err := load(nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, &config{
-		addr: "127.0.0.1:8470", data: "foreman-data", storeSchema: "foreman", ollama: []string{"127.0.0.1:11434"},
+		addr: "127.0.0.1:8470", data: "foreman-data", storeSchema: "foreman", storeConns: 8, ollama: []string{"127.0.0.1:11434"},
 		models: map[string]foreman.Limits{}, commands: map[string]program{},
 		slots: 1, perSlot: 1, maxWait: 2 * time.Minute, maxCallers: 512, maxCallerBodies: 256,
 		jobTTL: 168 * time.Hour, artifactTTL: 72 * time.Hour, logFormat: "text",
@@ -38,7 +38,7 @@ func TestLoadDefaults(t *testing.T) {
 
 func TestLoadEverywhere(t *testing.T) {
 	want := &config{
-		addr: "localhost:1", data: "d", dataGiven: true, store: "postgres://u:p@db/x", storeSchema: "jobs", storePoll: true, artifacts: "s3://bucket", dev: true, ollama: []string{"http://gpu:80/x", "other"},
+		addr: "localhost:1", data: "d", dataGiven: true, store: "postgres://u:p@db/x", storeSchema: "jobs", storeConns: 4, storePoll: true, artifacts: "s3://bucket", dev: true, ollama: []string{"http://gpu:80/x", "other"},
 		openai: []string{"http://vllm:8000/v1", "lmstudio:1234"}, openaiKey: "sk-1", maxCallers: 9, maxCallerWait: time.Minute, maxCallerBodies: 32,
 		models: map[string]foreman.Limits{}, commands: map[string]program{},
 		slots: 2, perSlot: 3, maxWait: 90 * time.Second, webhookSecret: "012345",
@@ -59,7 +59,7 @@ func TestLoadEverywhere(t *testing.T) {
 		publicURL: "https://jobs.example.com/x", trustForwarded: true, allowChanges: true, logFormat: "json",
 	}
 	flags := []string{
-		"-addr", "localhost:1", "-data", "d", "-store", "postgres://u:p@db/x", "-store-schema", "jobs", "-store-poll", "-artifacts", "s3://bucket", "-dev", "-ollama", "http://gpu:80/x, other", "-slots", "2", "-per-slot=3", "-max-wait", "90s", "-allow-changes",
+		"-addr", "localhost:1", "-data", "d", "-store", "postgres://u:p@db/x", "-store-schema", "jobs", "-store-conns", "4", "-store-poll", "-artifacts", "s3://bucket", "-dev", "-ollama", "http://gpu:80/x, other", "-slots", "2", "-per-slot=3", "-max-wait", "90s", "-allow-changes",
 		"-openai", "http://vllm:8000/v1, lmstudio:1234", "-openai-key", "sk-1", "-max-callers", "9", "-max-caller-wait", "1m", "-max-caller-bodies", "32",
 		"-webhook-secret", "012345", "-webhook-allow", "10.0.0.0/8, ::1/128",
 		"-webhook-allow-hosts", "hooks.internal, *.corp.example", "-webhook-ports", "443, 8443", "-webhook-nat64", "64:ff9b:1::/96", "-tokens-file", "t",
@@ -69,7 +69,7 @@ func TestLoadEverywhere(t *testing.T) {
 		"-job-ttl", "0", "-artifact-ttl", "1h", "-public-url", "https://jobs.example.com/x/", "-trust-forwarded", "--log-format", "json",
 	}
 	variables := []string{
-		"FOREMAN_ADDR=localhost:1", "FOREMAN_DATA=d", "FOREMAN_STORE=postgres://u:p@db/x", "FOREMAN_STORE_SCHEMA=jobs", "FOREMAN_STORE_POLL=1", "FOREMAN_ARTIFACTS=s3://bucket", "FOREMAN_DEV=true", "FOREMAN_OLLAMA=http://gpu:80/x,other", "FOREMAN_SLOTS=2", "FOREMAN_PER_SLOT=3", "FOREMAN_MAX_WAIT=90s", "FOREMAN_ALLOW_CHANGES=true",
+		"FOREMAN_ADDR=localhost:1", "FOREMAN_DATA=d", "FOREMAN_STORE=postgres://u:p@db/x", "FOREMAN_STORE_SCHEMA=jobs", "FOREMAN_STORE_CONNS=4", "FOREMAN_STORE_POLL=1", "FOREMAN_ARTIFACTS=s3://bucket", "FOREMAN_DEV=true", "FOREMAN_OLLAMA=http://gpu:80/x,other", "FOREMAN_SLOTS=2", "FOREMAN_PER_SLOT=3", "FOREMAN_MAX_WAIT=90s", "FOREMAN_ALLOW_CHANGES=true",
 		"FOREMAN_OPENAI=http://vllm:8000/v1,lmstudio:1234", "FOREMAN_OPENAI_KEY=sk-1", "FOREMAN_MAX_CALLERS=9", "FOREMAN_MAX_CALLER_WAIT=1m", "FOREMAN_MAX_CALLER_BODIES=32",
 		"FOREMAN_WEBHOOK_SECRET=012345", "FOREMAN_WEBHOOK_ALLOW=10.0.0.0/8,::1/128",
 		"FOREMAN_WEBHOOK_ALLOW_HOSTS=hooks.internal,*.corp.example", "FOREMAN_WEBHOOK_PORTS=443,8443", "FOREMAN_WEBHOOK_NAT64=64:ff9b:1::/96",
@@ -83,6 +83,7 @@ addr: localhost:1
 data: d
 store: postgres://u:p@db/x
 store-schema: jobs
+store-conns: 4
 store-poll: true
 artifacts: s3://bucket
 dev: true
@@ -272,6 +273,11 @@ func TestLoadErrors(t *testing.T) {
 		{name: "webhook-timeout", args: []string{"-webhook-timeout", "10ms"}, want: `-webhook-timeout: must be a duration from 1s to 2m, such as 15s, and is "10ms"`},
 		{name: "webhook-timeout of minutes", args: []string{"-webhook-timeout", "2m1s"}, want: `is "2m1s"`},
 		{name: "webhook-timeout without a unit", environ: []string{"FOREMAN_WEBHOOK_TIMEOUT=15"}, want: "FOREMAN_WEBHOOK_TIMEOUT: must be a duration"},
+		{name: "store of another kind", args: []string{"-store", "mysql://u:hush@db/x"}, want: "-store: must be the URL of a PostgreSQL database"},
+		{name: "store-schema without a store", environ: []string{"FOREMAN_STORE_SCHEMA=x"}, want: "FOREMAN_STORE_SCHEMA: it is about the database of -store, and there is none"},
+		{name: "store-conns without a store", file: "store-conns: 4\n", want: "store-conns: it is about"},
+		{name: "store-poll without a store", args: []string{"-store", "", "-store-poll"}, want: "-store-poll: it is about"},
+		{name: "store-conns of one", args: []string{"-store", "postgres://db/x", "-store-conns", "1"}, want: `-store-conns: must be a whole number from 2 to 10000, and is "1"`},
 		{name: "dev off loopback", args: []string{"-dev", "-addr", "0.0.0.0:8470", "-tokens-file", "t"}, want: "-dev listens on loopback only"},
 		{name: "off loopback", args: []string{"-addr", ":8470"}, want: "-tokens-file"},
 		{name: "off loopback by name", args: []string{"-addr", "gpu.example.com:8470"}, want: "-tokens-file"},

@@ -110,7 +110,8 @@ func run(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w; stop what listens there, or give another -addr", err)
 	}
-	defer func() { _ = ln.Close() }() // for the ways out before it is served
+	front := newFront(ctx, ln, log)
+	defer front.close() // for the ways out before the end
 	var dev *trial
 	if c.dev {
 		if dev, err = newTrial(c, stdout); err != nil {
@@ -125,7 +126,11 @@ func run(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	where, err := c.open(ctx, log)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		log.Info("told to end before what is needed to start was there")
+		return nil
+	case err != nil:
 		return err
 	}
 	defer func() { err = errors.Join(err, where.close()) }()
@@ -142,13 +147,14 @@ func run(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	fmt.Fprintf(stdout, "listening on http://%s\n", ln.Addr())
-	log.Info("foremand listens", "addr", ln.Addr().String(), "data", c.data, "version", version())
-	dev.introduce(c, ln.Addr())
 	gateway := ollama.Handler(f, &ollama.HandlerOptions{
 		MaxWait: c.maxCallerWait, MaxBodies: int64(c.maxCallerBodies) << 20, AllowChanges: c.allowChanges,
 	})
-	return serve(ctx, ln, routes(f, gateway, callers, dev), f, log)
+	front.open(routes(f, gateway, callers, dev))
+	fmt.Fprintf(stdout, "listening on http://%s\n", ln.Addr())
+	log.Info("foremand listens", "addr", ln.Addr().String(), "data", c.data, "version", version())
+	dev.introduce(c, ln.Addr())
+	return serve(ctx, front, f, log)
 }
 
 // addrPort is where a TCP listener listens.

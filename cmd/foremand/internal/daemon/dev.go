@@ -54,7 +54,7 @@ func (d *trial) introduce(c *config, addr net.Addr) {
 		token = ` -H "Authorization: Bearer $TOKEN"`
 	}
 	const messages = `"messages":[{"role":"user","content":"hello there"}]`
-	fmt.Fprintf(d.stdout, `data directory %[1]s (to go on with it another time: -dev -data %[1]s)
+	fmt.Fprintf(d.stdout, `data directory %[1]s (to go on with it another time: -dev%[7]s)
 
 Submit a job, whose webhooks are verified and printed here:
 
@@ -65,5 +65,20 @@ Wait for one, or ask as Ollama is asked:
   curl -i -H 'Prefer: wait=10' %[2]s/jobs%[3]s -d '{"model":"echo",%[4]s}'
   curl -i %[2]s/api/chat%[3]s -d '{"model":"echo",%[4]s}'
 
-`, c.data, host, token, messages, addr, hookPath)
+`, c.data, host, token, messages, addr, hookPath, goOn(c))
+}
+
+// goOn are the flags that lead to the same jobs and artifacts. URLs, which may have
+// passwords, are left out.
+func goOn(c *config) (flags string) {
+	if c.store != "" {
+		flags += " -store ..."
+	}
+	if c.artifacts != "" {
+		flags += " -artifacts ..."
+	}
+	if c.store == "" || c.artifacts == "" {
+		flags += " -data " + c.data
+	}
+	return flags
 }

@@ -37,10 +37,14 @@ const (
 func (c *config) open(ctx context.Context, log *slog.Logger) (p places, err error) {
 	if c.store != "" {
 		p.jobs, err = patiently(ctx, log, "the database of -store", store.ErrUnavailable, func(ctx context.Context) (store.Store, error) {
-			return postgres.Open(ctx, c.store, &postgres.Options{Schema: c.storeSchema, PollOnly: c.storePoll, Logger: log})
+			return postgres.Open(ctx, c.store, &postgres.Options{Schema: c.storeSchema, MaxConns: c.storeConns, PollOnly: c.storePoll, Logger: log})
 		})
 		if err != nil {
-			return p, fmt.Errorf("-store: %w", err)
+			err = fmt.Errorf("-store: %w", err)
+			if errors.Is(err, store.ErrInvalid) {
+				err = &settingError{err}
+			}
+			return p, err
 		}
 	}
 	if c.artifacts != "" {
@@ -48,7 +52,11 @@ func (c *config) open(ctx context.Context, log *slog.Logger) (p places, err erro
 			return blobstore.Open(ctx, c.artifacts, nil)
 		})
 		if err != nil {
-			return p, errors.Join(fmt.Errorf("-artifacts: %w", err), p.close())
+			err = fmt.Errorf("-artifacts: %w", err)
+			if !errors.Is(err, artifact.ErrUnavailable) { // then it is about the URL
+				err = &settingError{err}
+			}
+			return p, errors.Join(err, p.close())
 		}
 	}
 	if c.store != "" && c.artifacts == "" {

@@ -4,21 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
-	"net/http"
 	"sync"
 	"time"
 
 	"github.com/foreman-go/foreman"
-)
-
-// Bounds on a connection. Once a request has been read, it can wait for its answer as
-// long as its handler lets it: some answers are streams.
-const (
-	headerTimeout  = 10 * time.Second
-	requestTimeout = 5 * time.Minute // with the body
-	idleTimeout    = 2 * time.Minute
-	mostHeader     = 64 << 10 // bytes
 )
 
 // What requests may still take once no job runs any more: those that wait for one to
@@ -28,32 +17,14 @@ const (
 	lastAnswers = 5 * time.Second
 )
 
-// serve serves HTTP and runs jobs until ctx ends. Then it takes no more requests,
-// lets what runs end or be put back, as [foreman.Foreman.Run] does, ends the requests
-// that wait for more, and returns.
-func serve(ctx context.Context, ln net.Listener, h http.Handler, f *foreman.Foreman, log *slog.Logger) error {
-	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
-	defer endRequests()
-	srv := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       requestTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    mostHeader,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		BaseContext:       func(net.Listener) context.Context { return requests },
-	}
+// serve runs jobs until ctx ends. Then it has front take no more requests, lets what runs
+// end or be put back, as [foreman.Foreman.Run] does, ends the requests that wait for more,
+// and returns.
+func serve(ctx context.Context, front *front, f *foreman.Foreman, log *slog.Logger) error {
 	running, stopRunning := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRunning()
 	var all sync.WaitGroup
-	var serving, jobs error
-	broken := make(chan struct{})
-	all.Go(func() {
-		defer close(broken)
-		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			serving = err
-		}
-	})
+	var jobs error
 	ran := make(chan struct{})
 	all.Go(func() {
 		defer close(ran)
@@ -62,7 +33,7 @@ func serve(ctx context.Context, ln net.Listener, h http.Handler, f *foreman.Fore
 	select {
 	case <-ctx.Done():
 		log.Info("told to end; what runs may end first, and a second signal ends it at once")
-	case <-broken:
+	case <-front.broken:
 	}
 
 	closing, giveUp := context.WithCancel(context.WithoutCancel(ctx))
@@ -70,19 +41,20 @@ func serve(ctx context.Context, ln net.Listener, h http.Handler, f *foreman.Fore
 	closed := make(chan struct{})
 	all.Go(func() {
 		defer close(closed)
-		if srv.Shutdown(closing) != nil {
-			_ = srv.Close()
+		if front.server.Shutdown(closing) != nil {
+			_ = front.server.Close()
 		}
 	})
 	stopRunning()
 	<-ran
 	await(closed, lastNews)
-	endRequests()
+	front.cut()
 	await(closed, lastAnswers)
 	giveUp()
 	all.Wait()
+	<-front.broken
 	log.Info("ended")
-	return errors.Join(serving, jobs)
+	return errors.Join(front.err, jobs)
 }
 
 func await(closed <-chan struct{}, atMost time.Duration) {

@@ -40,6 +40,7 @@ func (c *config) settings(environ []string) []setting {
 		{"data", text, "DIR", "foreman-data", "where jobs and artifacts are kept", toDir(&c.data)},
 		{"store", text, "URL", "", "keeps jobs in PostgreSQL, such as postgres://user@host/db, for many foremands, instead of in -data; better in a variable or the file if it has a password", toStore(&c.store)},
 		{"store-schema", text, "NAME", "foreman", "the schema there that has the tables", toText(&c.storeSchema)},
+		{"store-conns", number, "N", "8", "connections there at most, beside one that listens", toNumber(&c.storeConns, 2, 10_000)},
 		{"store-poll", boolean, "", "false", "use nothing there that lasts longer than a transaction: for PgBouncer in transaction mode", toBool(&c.storePoll)},
 		{"artifacts", text, "URL", "", "keeps artifacts in a bucket, such as s3://bucket?region=eu-central-1, gs://, azblob:// or file:///mnt/shared, instead of in -data", toText(&c.artifacts)},
 		{"dev", boolean, "", "false", "try it out: an echo model, a webhook receiver, a new data directory", toBool(&c.dev)},
