@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/knadh/koanf/parsers/yaml"
@@ -99,6 +100,12 @@ func TestComposeNamesWhatThereIs(t *testing.T) {
 		}
 	}
 	require.Equal(t, 2, built)
+	grace, err := time.ParseDuration(c.String("x-foremand/stop_grace_period"))
+	require.NoError(t, err)
+	require.Greater(t, grace, 40*time.Second, "longer than a drain takes")
+	require.Contains(t, c.String("services/s3/image"), ":"+s3test.Version, "the server that the tests have")
+	command := strings.Join(c.Strings("services/s3/command"), " ")
+	require.Contains(t, command, strings.Join(s3test.Arguments("/metadata", "/buckets"), " "), "and started as there")
 	mod, err := os.ReadFile("../../go.mod")
 	require.NoError(t, err)
 	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(mod)

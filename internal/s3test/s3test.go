@@ -29,9 +29,11 @@ import (
 	"github.com/foreman-go/foreman/internal/need"
 )
 
+// Version is that of the server.
+const Version = "v1.8.0"
+
 const (
-	server  = "github.com/versity/versitygw/cmd/versitygw"
-	version = "v1.8.0"
+	server = "github.com/versity/versitygw/cmd/versitygw"
 
 	accessKey = "foreman-test"
 	secretKey = "foreman-test-secret"
@@ -53,7 +55,7 @@ type Server struct {
 func Start(tb testing.TB) *Server {
 	tb.Helper()
 	program, err := build(tb.Context())
-	need.Must(tb, err, "go install "+server+"@"+version+" has to work, with a module proxy or a module cache, for an S3 server to test with")
+	need.Must(tb, err, "go install "+server+"@"+Version+" has to work, with a module proxy or a module cache, for an S3 server to test with")
 	for name, value := range map[string]string{
 		"AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": secretKey, "AWS_SESSION_TOKEN": "",
 		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_EC2_METADATA_DISABLED": "true",
@@ -77,6 +79,12 @@ func Start(tb testing.TB) *Server {
 	return nil
 }
 
+// Arguments have the server keep a bucket in each directory of buckets, what is known of
+// objects beside their bytes in another directory, and say at /health that it is there.
+func Arguments(metadata, buckets string) []string {
+	return []string{"--health", "/health", "posix", "--sidecar", metadata, buckets}
+}
+
 // start starts it on a port that is free, and waits until it answers.
 func (s *Server) start(program, dir string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -88,8 +96,8 @@ func (s *Server) start(program, dir string) error {
 		return err
 	}
 	var output strings.Builder
-	cmd := exec.Command(program, "--port", s.Address, "--access", accessKey, "--secret", secretKey, "--quiet",
-		"--health", "/health", "posix", "--sidecar", filepath.Join(dir, "metadata"), s.root)
+	args := []string{"--port", s.Address, "--access", accessKey, "--secret", secretKey, "--quiet"}
+	cmd := exec.Command(program, append(args, Arguments(filepath.Join(dir, "metadata"), s.root)...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &output, &output
 	dieWithParent(cmd)
 	started, ended := make(chan error, 1), make(chan struct{})
@@ -164,7 +172,7 @@ func build(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	program := filepath.Join(dir, "versitygw-"+version)
+	program := filepath.Join(dir, "versitygw-"+Version)
 	if _, err := os.Stat(program); err == nil {
 		return program, nil
 	}
@@ -174,7 +182,7 @@ func build(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer func() { _ = os.RemoveAll(temp) }()
-	cmd := exec.CommandContext(ctx, "go", "install", "-ldflags=-s -w", server+"@"+version)
+	cmd := exec.CommandContext(ctx, "go", "install", "-ldflags=-s -w", server+"@"+Version)
 	cmd.Dir = temp // where no go.mod is
 	cmd.Env = append(os.Environ(), "GOBIN="+temp, "GOFLAGS=", "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
