@@ -3,8 +3,8 @@ package foreman_test
 import (
 	"maps"
 	"slices"
-	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -17,44 +17,34 @@ type told struct {
 	sequence uint64
 }
 
-// witness is a receiver that also knows what it has accepted, and when it did.
-type witness struct {
-	*webhooktest.Receiver
-	mu       sync.Mutex
-	accepted []string // webhook-ids, in the order of the answers
-}
+// witness is a receiver that can tell what it has accepted.
+type witness struct{ *webhooktest.Receiver }
 
 // newWitness starts one. fault is asked about each request, and says how it goes wrong;
 // if it returns nil, the request is accepted.
 func newWitness(tb testing.TB, secret string, fault func() *webhooktest.Answer) *witness {
-	w := &witness{}
-	w.Receiver = webhooktest.NewReceiver(tb, &webhooktest.Options{
+	return &witness{webhooktest.NewReceiver(tb, &webhooktest.Options{
 		Secrets: []string{secret},
-		Answer: func(d webhooktest.Delivery) webhooktest.Answer {
+		Answer: func(webhooktest.Delivery) webhooktest.Answer {
 			if a := fault(); a != nil {
 				return *a
 			}
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.accepted = append(w.accepted, d.ID()) // before the sender can know
 			return webhooktest.OK()
 		},
-	})
-	return w
+	})}
 }
 
 // events returns those that were accepted, each once, in the order in which they were for
 // the first time, how many requests came, and how many of them were accepted though their
 // event had been before. It requires of all requests, accepted or not, that they verify,
-// that those of one event have the same webhook-id and the same bytes, and that no two
-// events share a webhook-id.
+// that none came before the event before its own in its job was accepted, that those of
+// one event have the same webhook-id and the same bytes, and that no two events share a
+// webhook-id.
 func (w *witness) events(tb testing.TB) (accepted []told, requests, again int) {
 	tb.Helper()
-	w.mu.Lock()
-	ids := slices.Clone(w.accepted)
-	w.mu.Unlock()
 	of := map[string]told{}
 	first := map[told]webhooktest.Delivery{}
+	at := map[told]time.Time{} // when it was first accepted
 	got := w.Deliveries()
 	for _, d := range got {
 		require.NoError(tb, d.Err, "a signature")
@@ -67,16 +57,31 @@ func (w *witness) events(tb testing.TB) (accepted []told, requests, again int) {
 			require.NotContains(tb, of, d.ID(), "the webhook-id of another event")
 			first[e], of[d.ID()] = d, e
 		}
-	}
-	once := map[told]bool{}
-	for _, id := range ids {
-		require.Contains(tb, of, id)
-		if e := of[id]; !once[e] {
-			once[e] = true
-			accepted = append(accepted, e)
+		if !d.Accepted() {
+			continue
+		}
+		if t, ok := at[e]; ok {
+			again++
+			at[e] = earlier(t, d.Answered)
+		} else {
+			at[e] = d.Answered
 		}
 	}
-	return accepted, len(got), len(ids) - len(accepted)
+	for _, d := range got {
+		if d.Event.Sequence > 1 {
+			t, ok := at[told{d.Event.JobID, d.Event.Sequence - 1}]
+			require.True(tb, ok && !d.Time.Before(t), "event %d of job %s came before the last one was accepted", d.Event.Sequence, d.Event.JobID)
+		}
+	}
+	accepted = slices.SortedFunc(maps.Keys(at), func(a, b told) int { return at[a].Compare(at[b]) })
+	return accepted, len(got), again
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // requireInOrder requires of each job that its events are 1, 2, 3 and so on.

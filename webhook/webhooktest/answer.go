@@ -174,6 +174,7 @@ func Reset() Answer {
 func Truncated() Answer {
 	return Answer{run: func(x *exchange) {
 		x.w.Header().Set("Content-Length", "100")
+		x.w.WriteHeader(http.StatusOK)
 		_, _ = io.WriteString(x.w, "truncated\n")
 		_ = http.NewResponseController(x.w).Flush()
 		abort()

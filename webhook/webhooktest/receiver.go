@@ -53,7 +53,16 @@ type Delivery struct {
 	Event webhook.Event
 	// Err is what [webhook.Verifier.Verify] said, or nil if there are no secrets.
 	Err error
+
+	// Status is what it was answered with, and Answered is when, which is before the
+	// sender can know. Both are zero while it is not answered, and for ever after an
+	// Answer such as Hang or Reset. The body of the answer may have broken off.
+	Status   int
+	Answered time.Time
 }
+
+// Accepted reports whether it was answered with a status from 200 to 299.
+func (d *Delivery) Accepted() bool { return d.Status >= 200 && d.Status <= 299 }
 
 // ID is the webhook-id: the same for every attempt at one event.
 func (d *Delivery) ID() string { return d.Header.Get("Webhook-Id") }
@@ -110,7 +119,7 @@ func (r *Receiver) Script(answers ...Answer) {
 }
 
 // Deliveries returns the requests so far, in the order in which they came. A
-// request is there before it is answered.
+// request is there before it is answered, with a Status of 0.
 func (r *Receiver) Deliveries() []Delivery {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -148,44 +157,62 @@ func (r *Receiver) serve(w http.ResponseWriter, req *http.Request) {
 	if err := json.Unmarshal(d.Body, &d.Event); err != nil {
 		d.Event = webhook.Event{}
 	}
-	a := r.keep(&d)
-	a.give(&exchange{w: w, req: req, err: d.Err, ended: r.ended})
+	a, n := r.keep(&d)
+	a.give(&exchange{w: &noting{w, r, n}, req: req, err: d.Err, ended: r.ended})
 }
 
 // keep finds the answer to d, verifies d by the clock of that answer, and puts d
-// with the others.
-func (r *Receiver) keep(d *Delivery) Answer {
-	if a, ok := r.keepScripted(d); ok {
-		return a
+// with the others, as the one with the number n.
+func (r *Receiver) keep(d *Delivery) (a Answer, n int) {
+	if a, n, ok := r.keepScripted(d); ok {
+		return a, n
 	}
 	d.Err = r.verify(d, 0)
-	a := r.answer(*d) // without the lock: it may ask the Receiver
+	a = r.answer(*d) // without the lock: it may ask the Receiver
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.put(d, a)
-	return a
+	return a, r.put(d, a)
 }
 
 // keepScripted takes the answer and puts d down at once, so that the requests stand
 // in the order of the answers.
-func (r *Receiver) keepScripted(d *Delivery) (Answer, bool) {
+func (r *Receiver) keepScripted(d *Delivery) (a Answer, n int, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.script) == 0 {
-		return Answer{}, false
+		return Answer{}, 0, false
 	}
-	a := r.script[0]
+	a = r.script[0]
 	r.script = r.script[1:]
-	r.put(d, a)
-	return a, true
+	return a, r.put(d, a), true
 }
 
-func (r *Receiver) put(d *Delivery, a Answer) {
+func (r *Receiver) put(d *Delivery, a Answer) (n int) {
 	d.Err = r.verify(d, a.clock)
 	r.got = append(r.got, *d)
 	close(r.more)
 	r.more = make(chan struct{})
+	return len(r.got) - 1
 }
+
+// noting notes the status of the answer to the request with the number n, before it is
+// on its way. Every Answer that has a status gives it by WriteHeader.
+type noting struct {
+	http.ResponseWriter
+	r *Receiver
+	n int
+}
+
+func (w *noting) WriteHeader(status int) {
+	w.r.mu.Lock()
+	d := &w.r.got[w.n]
+	d.Status, d.Answered = status, time.Now()
+	w.r.mu.Unlock()
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *noting) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // verify says what a receiver finds wrong whose clock is off by so much.
 func (r *Receiver) verify(d *Delivery, off time.Duration) error {

@@ -118,6 +118,11 @@ func TestAnswers(t *testing.T) {
 			require.Equal(t, c.result, out.Result, out.Err)
 			require.Equal(t, c.status, out.Status)
 			require.Equal(t, c.retryAfter, out.RetryAfter)
+			d := r.Deliveries()[0]
+			require.Equal(t, c.status, d.Status)
+			require.Equal(t, c.result == webhook.Delivered, d.Accepted())
+			require.Equal(t, c.status == 0, d.Answered.IsZero())
+			require.False(t, c.status != 0 && d.Answered.Before(d.Time))
 
 			out = signing(t).Send(t.Context(), message(r))
 			require.Equal(t, webhook.Delivered, out.Result, "after the script")
