@@ -34,8 +34,12 @@ func programs(tb testing.TB) string {
 }
 
 func start(bin string) (*Server, error) {
-	s := &Server{bin: bin, process: process{name: "PostgreSQL", signals: [2]string{"INT", "QUIT"}}}
+	s := newServer(bin)
 	return s, s.make(s.init, s.start)
+}
+
+func newServer(bin string) *Server {
+	return &Server{bin: bin, process: process{name: "PostgreSQL", signals: [2]string{"INT", "QUIT"}}}
 }
 
 func (s *Server) init() error {
