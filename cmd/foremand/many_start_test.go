@@ -102,19 +102,28 @@ func refused(t *testing.T, args ...string) string {
 	return out.String()
 }
 
-// foremand that waits for its database ends as it does at any other time.
+// foremand that waits for its database answers, and ends as it does at any other time.
 func TestEndBeforeTheDatabase(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), "foremand", "-dev", "-data", t.TempDir(), "-addr", "127.0.0.1:0", "-store", "postgres://127.0.0.1:1/x?sslmode=disable")
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := ln.Addr().String()
+	require.NoError(t, ln.Close())
+	cmd := exec.CommandContext(t.Context(), "foremand", "-dev", "-data", t.TempDir(), "-addr", addr, "-store", "postgres://foreman:hunter2@127.0.0.1:1/x")
 	var stdout, stderr transcript.Text
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	require.NoError(t, cmd.Start())
 	defer func() { _ = cmd.Process.Kill() }() // if it has not ended
 	require.Eventually(t, func() bool { return strings.Contains(stderr.String(), "trying again") }, patience, 10*time.Millisecond)
+	require.Equal(t, http.StatusOK, get(t, "http://"+addr+"/healthz").status)
+	a := get(t, "http://"+addr+"/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, a.status)
+	require.NotEmpty(t, a.header.Get("Retry-After"))
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, cmd.Wait())
 	require.Empty(t, stdout.String())
 	require.Contains(t, stderr.String(), "told to end")
 	require.NotContains(t, stderr.String(), "canceled")
+	require.NotContains(t, stderr.String(), "hunter2")
 }
 
 // The server is the right one by its certificate, and the password is in a file.
