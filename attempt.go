@@ -11,6 +11,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/foreman-go/foreman/store"
+	"github.com/foreman-go/foreman/webhook"
 )
 
 // attempt is one claimed job: claimed ahead, running, or on its way to be settled.
@@ -33,6 +34,10 @@ type attempt struct {
 	failure  *Failure // what the backend has made of err, if it had ended with one
 	panicked bool
 	stopped  error // the cause, if the context had ended
+
+	// Set when the artifacts have been read that the webhook about its end tells of.
+	told []webhook.ArtifactMeta
+	read bool
 }
 
 func newAttempt(f *Foreman, e entry, p *pool) *attempt {
@@ -146,7 +151,8 @@ func (a *attempt) conclude(e *entry, now time.Time) (life, error) {
 
 // runs are the attempts of this process, from their claim until they are settled.
 type runs struct {
-	worker string // names this Foreman in claims
+	worker    string // names this Foreman in claims
+	unsettled sync.WaitGroup
 
 	mu   sync.Mutex
 	byID map[ulid.ULID]*attempt
@@ -169,6 +175,7 @@ func (r *runs) reopen() {
 }
 
 func (r *runs) add(as []*attempt) {
+	r.unsettled.Add(len(as))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, a := range as {
@@ -182,8 +189,9 @@ func (r *runs) get(id ulid.ULID) *attempt {
 	return r.byID[id]
 }
 
-// remove forgets an attempt, unless another one of the same job has come since.
+// remove forgets an attempt, once. Another one of the same job may have come since.
 func (r *runs) remove(a *attempt) {
+	defer r.unsettled.Done()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.byID[a.id] == a {

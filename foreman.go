@@ -23,6 +23,7 @@ type Foreman struct {
 	hub     hub
 	desk    desk
 	runs    runs
+	aside   sync.WaitGroup // of what a settlement does not wait for
 	outbox  outbox
 	reaper  alarm
 	beat    alarm // rings when leases are to be renewed before it is time

@@ -142,7 +142,8 @@ func (f *Foreman) openArtifact(ctx context.Context, e *entry, name string) (io.R
 // Cancel cancels a queued job at once. It asks a running one to stop, by ending the
 // context of its attempt: the job is canceled when the backend returns, unless it
 // returns a result all the same. A terminal job stays as it is. It returns the job
-// as it is then. Errors as for Status.
+// as it is then. Errors as for Status; [ErrUnavailable] also while the artifact store is
+// away, if a webhook is to tell of what a queued job has there.
 func (f *Foreman) Cancel(ctx context.Context, id ulid.ULID) (*Job, error) {
 	_, now, err := f.update(ctx, id, func(e *entry) (life, error) {
 		l := e.life().requestCancel(f.now(), f.terms(&e.Spec))

@@ -21,10 +21,11 @@ const (
 )
 
 // settle makes durable what came of attempts: it takes all that wait, and takes
-// the next while the workers have long gone on. It ends when over is closed and
-// everything is settled. Once running has ended it does not wait for ever for a store
-// that is out of order, and when ctx ends it does not wait at all.
-func (f *Foreman) settle(running, ctx context.Context, over <-chan *attempt) {
+// the next while the workers have long gone on. It hands over to itself what has to wait
+// for something else, and ends when over is closed. Once running has ended it does not
+// wait for ever for a store that is out of order, and when ctx ends it does not wait at
+// all.
+func (f *Foreman) settle(running, ctx context.Context, over chan *attempt) {
 	for a := range over {
 		batch := []*attempt{a}
 	gather:
@@ -39,7 +40,7 @@ func (f *Foreman) settle(running, ctx context.Context, over <-chan *attempt) {
 				break gather
 			}
 		}
-		f.settleAll(running, ctx, batch)
+		f.settleAll(running, ctx, batch, over)
 	}
 }
 
@@ -47,14 +48,18 @@ func (f *Foreman) settle(running, ctx context.Context, over <-chan *attempt) {
 type settlement struct {
 	*attempt
 	change store.Change
+	was    *keptArtifact // the partial output until then
 	is     entry
 }
 
 // settleAll tries until the store has taken every attempt of a batch. An attempt
 // whose record has moved on is concluded again from what it is now.
-func (f *Foreman) settleAll(running, ctx context.Context, batch []*attempt) {
+func (f *Foreman) settleAll(running, ctx context.Context, batch []*attempt, over chan<- *attempt) {
 	for len(batch) > 0 {
-		list := f.conclusions(ctx, batch)
+		list, unread := f.conclusions(batch)
+		for i := range unread {
+			f.aside.Go(func() { f.readThen(running, ctx, &unread[i], over) })
+		}
 		results, unsure, err := f.applyPatiently(running, ctx, list)
 		if err != nil {
 			f.o.Logger.Error("results could not be stored before the end; these jobs run again", "jobs", len(list), "error", err)
@@ -63,27 +68,31 @@ func (f *Foreman) settleAll(running, ctx context.Context, batch []*attempt) {
 			}
 			return
 		}
-		batch = f.settled(ctx, list, results, unsure)
+		batch = f.settled(list, results, unsure)
 	}
 }
 
-// conclusions are the changes that end attempts.
-func (f *Foreman) conclusions(ctx context.Context, batch []*attempt) []settlement {
+// conclusions are the changes that end attempts, and those of which something has to be
+// read before.
+func (f *Foreman) conclusions(batch []*attempt) (list, unread []settlement) {
 	now := f.now()
-	list := make([]settlement, 0, len(batch))
+	list = make([]settlement, 0, len(batch))
 	for _, a := range batch {
 		a.mu.Lock()
-		s := settlement{attempt: a, is: a.entry}
+		s := settlement{attempt: a, was: a.entry.partial, is: a.entry}
 		a.mu.Unlock()
 		var err error
-		if s.change, err = f.conclusion(ctx, a, &s.is, now); err != nil {
+		switch s.change, err = a.conclusion(&s.is, now); {
+		case err == nil:
+			list = append(list, s)
+		case errors.Is(err, errUnread):
+			unread = append(unread, s)
+		default:
 			f.o.Logger.Error("the end of an attempt cannot be stored; its lease will run out", "job", a.id, "error", err)
 			f.runs.remove(a)
-			continue
 		}
-		list = append(list, s)
 	}
-	return list
+	return list, unread
 }
 
 // applyPatiently tries until the store takes changes, or it has to end. These stay the
@@ -112,21 +121,21 @@ func (f *Foreman) applyPatiently(running, ctx context.Context, list []settlement
 
 // settled acts on what the store has said of changes, and returns the attempts that must
 // be settled once more.
-func (f *Foreman) settled(ctx context.Context, list []settlement, results []store.Result, unsure bool) (again []*attempt) {
+func (f *Foreman) settled(list []settlement, results []store.Result, unsure bool) (again []*attempt) {
 	for i, r := range results {
 		s := &list[i]
 		switch {
 		case r.Err == nil, unsure && errors.Is(r.Err, store.ErrStale) && isMadeBy(&s.change, &r.Head):
 			f.runs.remove(s.attempt)
 			f.changed(r.Head, s.change.Deliveries)
-			f.dropUnused(ctx, s.attempt, &s.is)
+			f.aside.Go(func() { f.dropUnused(s.attempt, s.was, &s.is) })
 		case errors.Is(r.Err, store.ErrStale) && s.moved(r.Head):
 			again = append(again, s.attempt)
 		default:
 			f.runs.remove(s.attempt)
 			f.o.Logger.Warn("the result of an attempt came too late and is dropped", "job", s.id, "attempt", s.number, "reason", r.Err)
 			if !unsure { // else it may have come, and the job have gone on; the sweep knows
-				f.dropUnused(ctx, s.attempt, nil)
+				f.aside.Go(func() { f.dropUnused(s.attempt, s.was, nil) })
 			}
 		}
 	}
@@ -141,8 +150,11 @@ func isMadeBy(c *store.Change, h *store.Head) bool {
 		h.RunAt.Equal(kept(want.RunAt)) && h.Finished.Equal(kept(want.Finished))
 }
 
+// errUnread says that artifacts have to be read before an attempt can be concluded.
+var errUnread = errors.New("artifacts are to be read")
+
 // conclusion is the change that ends an attempt. It makes e what the job becomes.
-func (f *Foreman) conclusion(ctx context.Context, a *attempt, e *entry, now time.Time) (store.Change, error) {
+func (a *attempt) conclusion(e *entry, now time.Time) (store.Change, error) {
 	l, err := a.conclude(e, now)
 	if err != nil {
 		return store.Change{}, err
@@ -158,33 +170,20 @@ func (f *Foreman) conclusion(ctx context.Context, a *attempt, e *entry, now time
 	if l.state.Terminal() && len(e.Artifacts) == 0 {
 		l = l.forgetArtifacts()
 	}
-	c, err := f.changeTo(ctx, e, l, now)
+	if e.tellsArtifacts(l) && !a.read {
+		return store.Change{}, errUnread
+	}
+	c, err := e.become(l, now, a.told)
 	if err == nil && (e.Result != nil || len(e.Artifacts) > 0) && l.state.Terminal() {
 		c.Outcome, err = e.outcome()
 	}
 	return c, err
 }
 
-// changeTo is become, with the artifacts that a webhook about an end tells of.
-func (f *Foreman) changeTo(ctx context.Context, e *entry, l life, now time.Time) (store.Change, error) {
-	if !l.state.Terminal() || l.state == e.State || len(e.Artifacts) == 0 || !e.Spec.tells(l.state) {
-		return e.become(l, now, nil)
-	}
-	inlined, err := f.inline(ctx, &e.Job, e.Spec.BaseURL)
-	if errors.Is(err, artifact.ErrNotFound) && e.partial != nil {
-		e.setPartial(nil) // it is lost, which is no reason for a job not to end
-		inlined, err = f.inline(ctx, &e.Job, e.Spec.BaseURL)
-	}
-	if err != nil {
-		return store.Change{}, err
-	}
-	return e.become(l, now, inlined)
-}
-
 // dropUnused removes what an attempt leaves that is not the job's: its spool, its
-// artifacts if it was not the last one or came too late, and what was partial before.
-// What a crash leaves is swept at the next start.
-func (f *Foreman) dropUnused(ctx context.Context, a *attempt, e *entry) {
+// artifacts if it was not the last one or came too late, and what was partial before. e
+// is nil for one that came too late. What a crash leaves is swept at the next start.
+func (f *Foreman) dropUnused(a *attempt, was *keptArtifact, e *entry) {
 	if err := a.task.spool.remove(); err != nil {
 		f.o.Logger.Warn("the spool of an attempt cannot be removed now; the next start will", "job", a.id, "error", err)
 	}
@@ -196,10 +195,7 @@ func (f *Foreman) dropUnused(ctx context.Context, a *attempt, e *entry) {
 			keys = append(keys, a.task.partial.key(a.id))
 		}
 	} else {
-		a.mu.Lock()
-		was := a.entry.partial
-		a.mu.Unlock()
-		f.dropPartial(ctx, a.id, was, e.partial)
+		f.dropPartial(context.Background(), a.id, was, e.partial)
 		if e.State.Terminal() {
 			return
 		}

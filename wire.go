@@ -78,7 +78,7 @@ func durationJSON(d time.Duration) string {
 // all the same, with a bucket say, are as if their time were over.
 func (h *handler) whole(ctx context.Context, j *Job, base string) (*jobJSON, error) {
 	for tries := 1; ; tries++ {
-		metas, err := h.f.inline(ctx, j, base)
+		metas, err := h.f.inline(ctx, j, base, func(_ *webhook.ArtifactMeta, err error) error { return err })
 		if err == nil {
 			out := jobAsJSON(j, base)
 			out.Artifacts = webhook.FormatArtifacts(out.JobID, metas)
