@@ -51,17 +51,20 @@ func (d *desk) run(ctx context.Context, giveBack func([]*attempt)) {
 	d.loadCtx = ctx
 	d.findLoaded(ctx)
 	for ctx.Err() == nil {
+		late := time.AfterFunc(storeCheck, func() { d.lose(); d.alarm.ring() })
 		next, err := d.assign(ctx)
+		late.Stop()
+		if err != nil && ctx.Err() == nil {
+			d.f.o.Logger.Error("cannot claim jobs; trying again", "error", err)
+			d.lose()
+			next = d.f.now().Add(time.Second)
+		}
 		back, due := d.overstayed()
 		if len(d.unsure) > 0 {
 			back = append(back, d.doubtful(ctx)...)
 		}
 		giveBack(back)
 		next = earlier(due, next)
-		if err != nil && ctx.Err() == nil {
-			d.f.o.Logger.Error("cannot claim jobs; trying again", "error", err)
-			next = d.f.now().Add(time.Second)
-		}
 		if len(d.unsure) > 0 {
 			next = earlier(next, d.f.now().Add(time.Second))
 		}
@@ -123,10 +126,12 @@ func (d *desk) overstayed() (back []*attempt, next time.Time) {
 	return back, next
 }
 
+// wanting reports whether there is anything to assign. While the store is away there may
+// be: callers of Do would not leave jobs a slot until it is known that they wait.
 func (d *desk) wanting() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return !d.draining && slices.ContainsFunc(d.slots, func(s *slot) bool { return s.loading != nil || s.want() > 0 })
+	return !d.draining && (d.ready.away || slices.ContainsFunc(d.slots, func(s *slot) bool { return s.loading != nil || s.want() > 0 }))
 }
 
 // want is how many jobs to claim for a slot, of the lane that it serves.
@@ -183,6 +188,8 @@ func (d *desk) move(now time.Time, open []laneView) (out []served) {
 		s := d.slots[i]
 		at := slices.IndexFunc(open, func(l laneView) bool { return l.name == lane })
 		switch {
+		case s.loading != nil && at < 0 && d.ready.away:
+			continue // for jobs that are there when the store is
 		case s.loading != nil && (at < 0 || lane != s.lane):
 			s.loading.cancel() // nobody waits for it any more, or others before
 			d.leaveLane(s.lane, now)

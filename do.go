@@ -59,7 +59,8 @@ type call struct {
 // its model has come, on the goroutine of the caller: for callers that wait for the
 // result themselves. Nothing of it is stored. Of the spec, Model, Input, Priority, Owner
 // and QueueTimeout count; callers go before jobs of the same priority, and those of
-// different owners take turns.
+// different owners take turns. While the store cannot be reached they are let in all the
+// same, unless their lane was paused when it was last read.
 //
 // The context of run ends with ctx, and when [Foreman.Run] has to end. Do returns
 // what run returns, or without having called it: a [*WaitError] when

@@ -14,7 +14,7 @@ import (
 const (
 	firstCheck = 100 * time.Millisecond
 	lastCheck  = 5 * time.Second
-	storeCheck = 3 * time.Second // after which whoever asks whether it is ready is told no
+	storeCheck = 3 * time.Second // after which it is taken to be away, by who asks whether it is ready and for callers of Do
 	// A backend that was in reach for so long begins anew with the first pause.
 	steady = 30 * time.Second
 )

@@ -12,7 +12,7 @@ import (
 // or all if none is. Whatever runs goes on, and jobs are accepted as ever. When Pause
 // returns it is durable, and holds for every process that shares the store, until
 // [Foreman.Resume]; another process lets callers of Do in for up to half of
-// [Options.Lease] more.
+// [Options.Lease] more, or until it can reach the store again.
 //
 // The lane of a model is its name, unless its backend is a [Laner]; [Foreman.Queue]
 // lists those that wait. Errors: [ErrFull] beyond 1,000 lanes, [ErrUnavailable] and the
@@ -40,6 +40,7 @@ func (f *Foreman) Resume(ctx context.Context, lanes ...string) error {
 type paused struct {
 	all   bool
 	lanes []string
+	read  bool // once
 }
 
 func (p *paused) has(lane string) bool { return p.all || slices.Contains(p.lanes, lane) }
@@ -54,8 +55,8 @@ func (d *desk) readPaused(ctx context.Context) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if p.All != d.paused.all || !slices.Equal(p.Lanes, d.paused.lanes) {
-		d.paused = paused{all: p.All, lanes: p.Lanes}
+	if changed := p.All != d.paused.all || !slices.Equal(p.Lanes, d.paused.lanes); changed || !d.paused.read {
+		d.paused = paused{all: p.All, lanes: p.Lanes, read: true}
 		d.replan()
 	}
 	return nil

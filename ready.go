@@ -13,6 +13,9 @@ type ready struct {
 	lanes   []store.Lane
 	changes uint64    // how many had been made before
 	until   time.Time // when jobs become due, or others may have changed something
+	// away says that it could not be read: there is nothing that could be claimed, and
+	// nobody who needs none of it waits until it can be.
+	away bool
 }
 
 // wake has the desk look at the store: what is ready there has changed.
@@ -31,7 +34,7 @@ func (d *desk) before(t time.Time) {
 // of them has changed: at once where what is ready is known, so that a caller does not
 // wait for the store, nor for the desk. mu is held.
 func (d *desk) replan() {
-	if !d.known() {
+	if !d.known() && !d.ready.away {
 		d.alarm.ring()
 		return
 	}
@@ -71,6 +74,18 @@ func (d *desk) read(ctx context.Context) error {
 	defer d.mu.Unlock()
 	d.ready = r
 	return nil
+}
+
+// lose has callers of Do served though the store is away, once what is paused has been
+// read: their work needs nothing of it. Jobs have no claim to slots meanwhile.
+func (d *desk) lose() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.paused.read {
+		return
+	}
+	d.ready = ready{away: true}
+	d.decide()
 }
 
 // forget has what is ready read before anything is decided again.
