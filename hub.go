@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 )
@@ -62,6 +63,12 @@ func (h *hub) shows(id ulid.ULID, l *live) {
 const maxWatchers = 4_000
 
 func (h *hub) full() bool { return h.watching.Load() >= maxWatchers }
+
+// lookPause is the pause between looks at the store by those who watch, where nobody tells
+// them of changes: longer the more there are.
+func (h *hub) lookPause() time.Duration {
+	return time.Second + time.Duration(h.watching.Load())*time.Millisecond
+}
 
 // wakeAll makes every watcher look at the store again.
 func (h *hub) wakeAll() {

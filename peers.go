@@ -177,17 +177,10 @@ func (p *peers) hear(ctx context.Context) {
 	}
 }
 
-// The pause between looks at the store where others cannot be heard, and how much longer
-// it is for each watcher of a job.
-const (
-	lookPause    = time.Second
-	watcherPause = time.Millisecond
-)
-
 // look is for stores whose processes cannot tell each other anything.
 func (p *peers) look(ctx context.Context) {
 	for ctx.Err() == nil {
-		pause(ctx, lookPause+time.Duration(p.f.hub.watching.Load())*watcherPause)
+		pause(ctx, p.f.hub.lookPause())
 		p.f.hub.wakeAll()
 		p.f.desk.wake()
 	}

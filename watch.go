@@ -3,6 +3,7 @@ package foreman
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"strconv"
@@ -79,7 +80,9 @@ func (f *Foreman) Watch(ctx context.Context, id ulid.ULID, after uint64) iter.Se
 // of a terminal state, or with an error: [ErrNotFound], [ErrUnavailable] or the
 // context's. If the job has ended at or before the mark, it ends at once.
 //
-// Changes of state are read from the store, and none is missed. Of the output of the
+// Changes of state are read from the store, and none is missed. When that has been read
+// once and cannot be reached later ([store.ErrUnavailable]), output is told meanwhile, and
+// changes when it is back. Of the output of the
 // attempt that runs, the latest 256 KiB are there for everybody who watches: who comes
 // late, or goes on from a mark, is told what is left of it, and before that a
 // [GapEvent] tells how much is missing. One who is too slow finds such a gap too, and
@@ -107,13 +110,20 @@ func (f *Foreman) watch(ctx context.Context, id ulid.ULID, from Mark, tick <-cha
 		defer f.peers.follow(id, w)()
 		looks, stop := f.peers.looks()
 		defer stop()
+		var again <-chan time.Time // after a look that failed
 		v := view{f: f, ctx: ctx, id: id, w: w, from: from, after: from.Sequence, told: from.Sequence, yield: yield}
-		for look := true; ; {
+		for look, looked := true, false; ; {
 			var stored []Event
 			var ended bool
 			if look {
 				var err error
-				if stored, ended, err = f.eventsAfter(ctx, id, v.after); err != nil {
+				stored, ended, err = f.eventsAfter(ctx, id, v.after)
+				switch {
+				case err == nil:
+					looked, again = true, nil
+				case looked && errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil:
+					again = time.After(f.hub.lookPause())
+				default:
 					yield(Event{}, err)
 					return
 				}
@@ -126,6 +136,7 @@ func (f *Foreman) watch(ctx context.Context, id ulid.ULID, from Mark, tick <-cha
 			select {
 			case <-w.news:
 			case <-looks:
+			case <-again:
 			case <-more:
 				look = false // no change of state
 			case <-tick:
