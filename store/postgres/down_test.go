@@ -118,9 +118,37 @@ func refusals(t *testing.T, r *replica, id ulid.ULID) (stop func() (n int64, slo
 	}
 }
 
+// callers come one after the other until the returned function is called, which tells how
+// many were served, and how long the slowest waited.
+func callers(t *testing.T, r *replica) (stop func() (n int64, slowest time.Duration)) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var n int64
+	var slowest time.Duration
+	var all sync.WaitGroup
+	all.Go(func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for ; ctx.Err() == nil; <-tick.C {
+			err := r.Do(ctx, foreman.Spec{Model: "m"}, func(_ context.Context, turn foreman.Turn) error {
+				n, slowest = n+1, max(slowest, turn.Waited)
+				return nil
+			})
+			if err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		}
+	})
+	return func() (int64, time.Duration) {
+		cancel()
+		all.Wait()
+		return n, slowest
+	}
+}
+
 // TestDatabaseDown takes the database away while jobs run: it is stopped, or stands
 // still. Meanwhile every call is refused, soon, with when to come again, the log stays
-// short, and nothing piles up. Afterwards everything goes on by itself: what ended
+// short, and nothing piles up; but callers who need nothing of it are served, and a stream
+// stays open. Afterwards everything goes on by itself: what ended
 // meanwhile is stored, since its lease has not run out, and all webhooks come.
 func TestDatabaseDown(t *testing.T) {
 	for name, take := range map[string]func(testing.TB, *pgtest.Server) (back func()){
@@ -149,10 +177,15 @@ func TestDatabaseDown(t *testing.T) {
 			_, err := hook.Wait(t.Context(), 10) // six are queued, four begun
 			require.NoError(t, err)
 
+			events, _ := follow(t, r, ids[0], "")
+			require.Contains(t, (<-events).data, `"state":"queued"`)
+			require.Contains(t, (<-events).data, `"state":"working"`)
+
 			back := take(t, server)
 			begun, before := time.Now(), log.count()
 			stop := refusals(t, r, ids[0])
 			close(h.end) // of those four, and of those that follow
+			hangUp := callers(t, r)
 			routines := 0
 			down(t, r, 12*time.Second, func(passed time.Duration) {
 				switch {
@@ -162,6 +195,10 @@ func TestDatabaseDown(t *testing.T) {
 					require.Less(t, runtime.NumGoroutine(), routines+routines/2+50, "nothing piles up")
 				}
 			})
+			served, longest := hangUp()
+			t.Logf("%d callers served, the slowest after %s", served, longest.Round(time.Millisecond))
+			require.Greater(t, served, int64(100))
+			require.Less(t, longest, 6*time.Second)
 			refused, slowest := stop()
 			lines := log.count() - before
 			t.Logf("%d calls refused within %s, the slowest after %s; %d lines of log; %d goroutines",
@@ -177,6 +214,7 @@ func TestDatabaseDown(t *testing.T) {
 				require.Equal(t, 1, j.Attempt)
 				require.Len(t, r.changes(t, id), 3)
 			}
+			require.Contains(t, (<-events).data, `"state":"done"`, "by the same stream")
 			t.Logf("all jobs have ended %s after it is back", time.Since(begun).Round(time.Millisecond))
 			var got []webhooktest.Delivery
 			require.Eventually(t, func() bool {
