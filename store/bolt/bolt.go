@@ -148,7 +148,7 @@ func (s *Store) checkSize() error {
 	})
 }
 
-// prepare makes the buckets, checks the format, and voids the leases of
+// prepare makes the buckets, checks the format, sees to the id, and voids the leases of
 // whichever process had the file before.
 func (s *Store) prepare() error {
 	tx, err := s.db.Begin(true)
@@ -169,6 +169,9 @@ func (s *Store) prepare() error {
 		}
 	case len(v) != 1 || v[0] != formatVersion:
 		return fmt.Errorf("it has format %x, and this version knows only %x: use the version that wrote it", v, formatVersion)
+	}
+	if err := t.identify(); err != nil {
+		return err
 	}
 	if err := t.countBacklog(); err != nil {
 		return err

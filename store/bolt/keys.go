@@ -12,6 +12,7 @@ const formatVersion = 2
 
 var (
 	formatKey  = []byte("format")
+	idKey      = []byte("id")      // of the store
 	backlogKey = []byte("backlog") // how many deliveries are pending
 	pausedKey  = []byte("paused")  // present while all lanes are paused
 )
@@ -19,7 +20,7 @@ var (
 // The buckets. Numbers in keys are big-endian, so that keys sort by them; names
 // in keys are preceded by their length, so that none is a prefix of another.
 const (
-	bucketMeta       = iota // format, backlog, paused
+	bucketMeta       = iota // format, id, backlog, paused
 	bucketHeads             // id -> row
 	bucketLog               // pos -> id, seq, owner, data of an event; pos, blobMark -> spec or outcome. Its sequence is the last pos given
 	bucketKeys              // owner, idempotency key -> id

@@ -74,8 +74,8 @@ type rule struct {
 }
 
 // Run proves every rule of the contract, each as a subtest Group/Rule with an
-// empty store of its own. The groups Move and Messenger are for a store that is a
-// [store.Mover] or a [store.Messenger]. It ends with [Kill], which see.
+// empty store of its own. The groups Move, Messenger and Identity are for a store that is a
+// [store.Mover], a [store.Messenger] or [store.Identified]. It ends with [Kill], which see.
 func Run(t *testing.T, h Harness) {
 	becomeWriter(h)
 	groups := []group{
@@ -102,11 +102,12 @@ func Run(t *testing.T, h Harness) {
 		{"Calls", callRules()},
 		{"Model", modelRules()},
 	}
-	isMover, isMessenger := false, false
+	isMover, isMessenger, isIdentified := false, false, false
 	t.Run("Open", func(t *testing.T) {
 		f := newFixture(t, h)
 		_, isMover = f.Store.(store.Mover)
 		_, isMessenger = f.Store.(store.Messenger)
+		_, isIdentified = f.Store.(store.Identified)
 	})
 	if isMover {
 		groups = append(groups, group{"Move", moveRules()})
@@ -119,6 +120,9 @@ func Run(t *testing.T, h Harness) {
 	}
 	if isMessenger {
 		groups = append(groups, group{"Messenger", messengerRules()})
+	}
+	if isIdentified {
+		groups = append(groups, group{"Identity", identityRules()})
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
