@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/foreman-go/foreman/artifact"
 	"github.com/foreman-go/foreman/webhook"
 )
 
@@ -40,6 +41,11 @@ type Foreman struct {
 // New makes a Foreman in front of a backend. It opens the store and the artifact
 // store that the options do not give, and starts nothing. The error says which
 // of them cannot be opened and why.
+//
+// It makes the artifact store that of the queue in the store, if one is
+// [artifact.Owned] and the other [store.Identified]: the sweeps of another queue would
+// remove all that is in it. If it is another queue's, the error is [artifact.ErrOwned].
+// What cannot be reached within ten seconds is asked again before anything is swept.
 func New(b Backend, o *Options) (*Foreman, error) {
 	if b == nil {
 		return nil, errors.New("foreman: no backend")
@@ -71,6 +77,11 @@ func New(b Backend, o *Options) (*Foreman, error) {
 	}
 	if f.closeStore, err = f.o.open(); err != nil {
 		return nil, fmt.Errorf("foreman: %w", err)
+	}
+	looking, cancel := context.WithTimeout(context.Background(), ownTime)
+	defer cancel()
+	if err := f.own(looking); errors.Is(err, artifact.ErrOwned) {
+		return nil, fmt.Errorf("foreman: %w", errors.Join(err, f.closeStore()))
 	}
 	f.hub.init()
 	f.desk.init(f)

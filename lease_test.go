@@ -41,11 +41,10 @@ func openStore(t *testing.T) store.Store {
 func TestALostLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := openStore(t)
-		dir := t.TempDir()
 		lost := &cutOff{Store: shared}
 		slow, quick := newGate(), newGate()
-		a := newForeman(t, slow, foreman.Options{Store: lost, Dir: dir, Lease: 10 * time.Second})
-		b := newForeman(t, quick, foreman.Options{Store: shared, Dir: dir, Lease: 10 * time.Second})
+		a := newForeman(t, slow, foreman.Options{Store: lost, Dir: t.TempDir(), Lease: 10 * time.Second})
+		b := newForeman(t, quick, foreman.Options{Store: shared, Dir: t.TempDir(), Lease: 10 * time.Second})
 		start(t, a)
 		id := submit(t, a, foreman.Spec{})
 		<-slow.began
@@ -109,10 +108,9 @@ func TestAJobThatKillsItsProcessIsNotTriedForEver(t *testing.T) {
 func TestCancelAcrossProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := openStore(t)
-		dir := t.TempDir()
 		g := newGate()
-		worker := newForeman(t, g, foreman.Options{Store: shared, Dir: dir})
-		other := newForeman(t, newGate(), foreman.Options{Store: shared, Dir: dir})
+		worker := newForeman(t, g, foreman.Options{Store: shared, Dir: t.TempDir()})
+		other := newForeman(t, newGate(), foreman.Options{Store: shared, Dir: t.TempDir()})
 		start(t, worker)
 		id := submit(t, worker, foreman.Spec{})
 		<-g.began

@@ -19,9 +19,14 @@ func (p *peers) work(ctx context.Context) {
 		p.hold(ctx, atWork, p.f.o.Lease)
 		pause(ctx, p.f.o.Lease/3)
 	}
+	p.leave(ctx, atWork)
+}
+
+// leave gives up an office that this process has, also when ctx has ended.
+func (p *peers) leave(ctx context.Context, office string) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), newsRetry)
 	defer cancel()
-	p.hold(last, atWork, 0)
+	p.hold(last, office, 0)
 }
 
 // idle makes sure that Run is under way in no other process that shares the store. Errors:

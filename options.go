@@ -20,7 +20,8 @@ import (
 type Options struct {
 	// Dir is the directory for whichever of Store and Artifacts is not given:
 	// the file foreman.db and the directory artifacts. It is created if need
-	// be. If Dir is empty, foreman-data is used.
+	// be, and no other process can use either of them. If Dir is empty,
+	// foreman-data is used.
 	Dir string
 	// Store keeps the jobs. [Foreman.Close] closes it only if New opened it. If
 	// Store is nil, a bbolt file in Dir is used.
@@ -207,23 +208,23 @@ func (o *Options) filled() Options {
 	return f
 }
 
-// open opens what was not given, and returns what closes it again.
+// open opens what was not given, and returns what closes it again. The store is opened
+// first and closed last: whoever has it has the directory too.
 func (o *Options) open() (func() error, error) {
-	closeArtifacts := func() error { return nil }
-	if o.Artifacts == nil {
-		d, err := artifact.OpenDir(filepath.Join(o.Dir, "artifacts"))
+	closeStore, closeArtifacts := func() error { return nil }, func() error { return nil }
+	if o.Store == nil {
+		s, err := bolt.Open(filepath.Join(o.Dir, "foreman.db"), nil)
 		if err != nil {
 			return nil, err
 		}
+		o.Store, closeStore = s, s.Close
+	}
+	if o.Artifacts == nil {
+		d, err := artifact.OpenDir(filepath.Join(o.Dir, "artifacts"))
+		if err != nil {
+			return nil, errors.Join(err, closeStore())
+		}
 		o.Artifacts, closeArtifacts = d, d.Close
 	}
-	if o.Store != nil {
-		return closeArtifacts, nil
-	}
-	s, err := bolt.Open(filepath.Join(o.Dir, "foreman.db"), nil)
-	if err != nil {
-		return nil, errors.Join(err, closeArtifacts())
-	}
-	o.Store = s
-	return func() error { return errors.Join(s.Close(), closeArtifacts()) }, nil
+	return func() error { return errors.Join(closeArtifacts(), closeStore()) }, nil
 }

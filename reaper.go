@@ -162,11 +162,13 @@ func (f *Foreman) prune(ctx context.Context, expired []*entry) error {
 const sweepPause = time.Hour
 
 // keepSweeping sweeps at the beginning, and now and then if others share the store, until
-// ctx ends.
+// ctx ends. One of them does it about once in sweepPause. If it has not come to an end of
+// it, the next that comes does it.
 func (f *Foreman) keepSweeping(ctx context.Context) {
+	const office = "sweep"
 	for ctx.Err() == nil {
-		if f.peers.hold(ctx, "sweep", sweepPause-time.Minute) {
-			f.sweep(ctx)
+		if f.peers.hold(ctx, office, sweepPause-time.Minute) && !f.sweep(ctx) {
+			f.peers.leave(ctx, office)
 		}
 		if f.peers.store == nil {
 			return
@@ -176,11 +178,12 @@ func (f *Foreman) keepSweeping(ctx context.Context) {
 }
 
 // sweep removes artifacts that no job knows: a crash came between their being
-// written and their job's end, or between their job's removal and theirs.
-func (f *Foreman) sweep(ctx context.Context) {
+// written and their job's end, or between their job's removal and theirs. It reports
+// whether it has come to its end.
+func (f *Foreman) sweep(ctx context.Context) bool {
 	// An empty store may be one that was lost: leave what may be all there is left.
 	if p, err := f.o.Store.List(ctx, store.Query{Limit: 1}); err != nil || len(p.Heads) == 0 {
-		return
+		return false
 	}
 	known := func(job string, run uint64) (bool, error) {
 		id, err := ulid.ParseStrict(job)
@@ -213,7 +216,11 @@ func (f *Foreman) sweep(ctx context.Context) {
 		}
 		return false, nil
 	}
-	n, err := f.o.Artifacts.Sweep(ctx, known)
+	n := 0
+	err := f.own(ctx) // or none of it would be known
+	if err == nil {
+		n, err = f.o.Artifacts.Sweep(ctx, known)
+	}
 	if err == nil {
 		var spools int
 		spools, err = f.sweepSpools(ctx)
@@ -225,6 +232,7 @@ func (f *Foreman) sweep(ctx context.Context) {
 	if n > 0 {
 		f.o.Logger.Info("removed artifacts that no job knows", "artifacts", n)
 	}
+	return err == nil
 }
 
 // heartbeat renews the leases of this process until ctx ends.

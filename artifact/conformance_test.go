@@ -25,7 +25,8 @@ func TestConformance(t *testing.T) {
 				})
 				return d
 			},
-			Pinned: true,
+			Pinned:    true,
+			Exclusive: true,
 			Leftovers: func(tb testing.TB) (left []string) {
 				for _, file := range files(tb, path) {
 					if _, ok := artifact.ParsePath(file); !ok {

@@ -15,9 +15,11 @@ import (
 const bufferSize = 128 << 10
 
 // Dir is a [Store] and a [Spooler] that keeps each artifact, and each spool, in a file
-// of its own, below one directory: see [OpenDir].
+// of its own, below one directory: see [OpenDir]. It is [Owned] by one queue.
 type Dir struct {
 	root    *os.Root
+	locked  *os.File
+	owning  sync.Mutex
 	fsync   func(*os.File) error // (*os.File).Sync, but for tests
 	buffers sync.Pool            // of *[]byte, for Puts
 	shards  [shardCount]shard
@@ -31,10 +33,12 @@ type shard struct {
 }
 
 // OpenDir opens the store in the directory path, which it creates, with the
-// parents that it lacks, for the user of this process alone (mode 0700). Only
-// one Dir, in one process, may use a directory at a time: the Sweep of another
-// would make its Puts fail. Nothing else should write there; files that the
-// store has not made are left alone, except in the directory tmp.
+// parents that it lacks, for the user of this process alone (mode 0700). One
+// Dir, in one process, can use a directory at a time, since the Sweep of another
+// would make its Puts fail: a directory that is in use is waited for for a second,
+// and then refused. (Where the system has no locks on files, it is not noticed.)
+// Nothing else should write there; files that the store has not made are left
+// alone, except in the directory tmp.
 //
 // A Put is durable: it syncs the file, renames it into place, and syncs the
 // directory that holds it, which is two syncs, and one more for the first
@@ -56,7 +60,7 @@ func OpenDir(path string) (*Dir, error) {
 	}
 	if err == nil {
 		if err = d.prepare(); err != nil {
-			_ = d.root.Close()
+			_ = d.Close()
 		}
 	}
 	if err != nil {
@@ -65,8 +69,12 @@ func OpenDir(path string) (*Dir, error) {
 	return d, nil
 }
 
-// prepare makes what all Puts need, and finds the shards that are there.
+// prepare locks the directory, makes what all Puts need, and finds the shards that are
+// there.
 func (d *Dir) prepare() error {
+	if err := d.lock(); err != nil {
+		return err
+	}
 	for _, dir := range []string{tempDir, spoolDir} {
 		if err := d.root.Mkdir(dir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
@@ -87,7 +95,12 @@ func (d *Dir) prepare() error {
 // Close releases the directory. It must not be called while another method
 // runs; those called later return an error that is [os.ErrClosed]. Closing
 // twice is not an error. What [Dir.Open] returned stays open.
-func (d *Dir) Close() error { return d.root.Close() }
+func (d *Dir) Close() error {
+	if d.locked != nil {
+		_ = d.locked.Close() // the second time there is nothing to close
+	}
+	return d.root.Close()
+}
 
 // Open is the Open of [Store]. What it returns is an [*os.File], so that
 // net/http can leave the copying to the system.

@@ -2,11 +2,13 @@ package artifact_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -53,6 +55,46 @@ func TestOpenDir(t *testing.T) {
 		_, err = artifact.OpenDir(path)
 		require.Error(t, err, "%q", path)
 	}
+}
+
+// A directory is one process's. Who comes while it is open is told what to do, and who
+// comes then finds everything.
+func TestOneAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := t.TempDir()
+		d, err := artifact.OpenDir(path)
+		require.NoError(t, err)
+		put(t, d, key(1, 1, "a"), []byte("x"))
+		_, err = artifact.OpenDir(path)
+		require.ErrorContains(t, err, path)
+		require.ErrorContains(t, err, "another process has it open: stop that process, or ")
+
+		next := make(chan error, 1)
+		go func() {
+			second, err := artifact.OpenDir(path)
+			if err == nil {
+				err = errors.Join(second.Close(), d.Close())
+			}
+			next <- err
+		}()
+		synctest.Wait() // until it waits
+		require.NoError(t, d.Close())
+		require.NoError(t, <-next, "a process that is ending is waited for")
+
+		d, err = artifact.OpenDir(path)
+		require.NoError(t, err)
+		require.Equal(t, "x", string(get(t, d, key(1, 1, "a"))))
+		require.NoError(t, d.Own(t.Context(), "one"))
+		require.NoError(t, d.Close())
+		d, err = artifact.OpenDir(path)
+		require.NoError(t, err)
+		err = d.Own(t.Context(), "two")
+		require.ErrorIs(t, err, artifact.ErrOwned)
+		require.ErrorContains(t, err, path+`: it belongs to another queue, whose id is in its file queue ("one", and this one is "two"): give this queue a directory of its own; if `)
+		require.NoError(t, os.Remove(filepath.Join(path, "queue")))
+		require.NoError(t, d.Own(t.Context(), "two"), "as was said")
+		require.NoError(t, d.Close())
+	})
 }
 
 func TestModes(t *testing.T) {

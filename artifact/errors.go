@@ -16,6 +16,8 @@ var (
 	// ErrUnavailable says that a store cannot be used now: it cannot be reached,
 	// or refuses to be used. It may be right again later.
 	ErrUnavailable = errors.New("the artifact store cannot be used now")
+	// ErrOwned says that a store belongs to another queue than the one that is to use it.
+	ErrOwned = errors.New("belongs to another queue")
 	// ErrChanged says that an artifact was replaced while it was read, by a store
 	// that cannot read on in what was there before.
 	ErrChanged = errors.New("replaced while it was read")

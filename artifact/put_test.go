@@ -80,6 +80,7 @@ func TestWhatIsSyncedAndWhen(t *testing.T) {
 	put(t, d, key(142, 1, "a"), []byte("x"))
 	require.Equal(t, []string{"temporary file, 1 named", "42, 2 named"}, *noted, "a shard that is there")
 
+	require.NoError(t, d.Close())
 	again, err := artifact.OpenDir(dir)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, again.Close()) }()

@@ -1,5 +1,6 @@
 // Package artifacttest proves that an implementation of [artifact.Store] keeps the
-// contract of package artifact, and, if it is an [artifact.Spooler], that of spools:
+// contract of package artifact, and, if it is an [artifact.Spooler] or [artifact.Owned],
+// that of spools and of owners:
 // the bytes, the errors, what a Put that fails leaves, what readers see of changes,
 // and sweeps beside Puts.
 //
@@ -44,8 +45,8 @@ type Harness struct {
 	Pinned bool
 	// Exclusive says that one store at a time can be open. Default: several.
 	Exclusive bool
-	// Leftovers returns what there is at the place beside whole artifacts: parts
-	// that a Put has left. Default: not looked at.
+	// Leftovers returns what there is at the place beside whole artifacts, and what the
+	// store always has there: parts that a Put has left. Default: not looked at.
 	Leftovers func(tb testing.TB) []string
 }
 
@@ -62,6 +63,7 @@ func Run(t *testing.T, newHarness func(testing.TB) Harness) {
 		{"Remove", removeRules()},
 		{"Sweep", sweepRules()},
 		{"Spool", spoolRules()},
+		{"Owner", ownerRules()},
 	} {
 		t.Run(g.name, func(t *testing.T) {
 			for _, r := range g.rules {
