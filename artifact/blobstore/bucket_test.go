@@ -2,6 +2,7 @@ package blobstore_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -250,12 +251,94 @@ func TestNoBucket(t *testing.T) {
 	}
 	group.Wait()
 
-	dir := filepath.Join(t.TempDir(), "artifacts")
-	s = open(t, "file://"+filepath.ToSlash(dir), nil)
-	require.NoError(t, os.RemoveAll(dir))
-	_, err = s.Open(t.Context(), k)
-	check(err)
-	check(s.Remove(t.Context(), k))
+}
+
+// A share that is not mounted any more, or a directory that was removed, is not made anew:
+// what would be put there would be nowhere when it is back.
+func TestNoDirectory(t *testing.T) {
+	for name, after := range map[string]func(t *testing.T, dir string){
+		"gone":  func(*testing.T, string) {},
+		"empty": func(t *testing.T, dir string) { require.NoError(t, os.Mkdir(dir, 0o700)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "mounted")
+			url := "file://" + filepath.ToSlash(dir) + "?prefix=below/"
+			require.NoError(t, os.Mkdir(dir, 0o700))
+			s := open(t, url, nil)
+			k, job := key(1, 1, "a"), key(1, 1, "").Job
+			put(t, s, k, "x")
+			w, err := s.CreateSpool(job, 1)
+			require.NoError(t, err)
+			require.NoError(t, os.Rename(dir, dir+".away"))
+			after(t, dir)
+			for what, do := range map[string]func() error{
+				"Put":         func() error { _, err := s.Put(t.Context(), k, "", strings.NewReader("x"), 0); return err },
+				"Put nothing": func() error { _, err := s.Put(t.Context(), k, "", strings.NewReader(""), 0); return err },
+				"Open":        func() error { _, err := s.Open(t.Context(), k); return err },
+				"Remove":      func() error { return s.Remove(t.Context(), k) },
+				"Sweep":       func() error { _, err := s.Sweep(t.Context(), keepNone); return err },
+				"Own":         func() error { return s.Own(t.Context(), "one") },
+				"CreateSpool": func() error { _, err := s.CreateSpool(job, 2); return err },
+				"OpenSpool":   func() error { _, err := s.OpenSpool(job, 1); return err },
+				"Write":       func() error { _, err := io.WriteString(w, "x"); return err },
+			} {
+				err := do()
+				require.ErrorIs(t, err, artifact.ErrUnavailable, what)
+				require.ErrorContains(t, err, "as if it were not mounted", what)
+			}
+			found, err := filepath.Glob(filepath.Join(dir, "*"))
+			require.NoError(t, err)
+			require.Empty(t, found, "nothing was put there")
+
+			require.NoError(t, os.RemoveAll(dir))
+			_, err = blobstore.Open(t.Context(), url, nil)
+			require.ErrorIs(t, err, artifact.ErrUnavailable)
+			require.ErrorContains(t, err, "there is no such directory: mount it, if it is a share, or make it")
+			require.NoError(t, os.Rename(dir+".away", dir))
+			require.Equal(t, "x", get(t, s, k))
+			put(t, s, k, "y")
+		})
+	}
+}
+
+// A bucket that another queue has is named, with what can be done.
+func TestOwnedByAnother(t *testing.T) {
+	url := "file://" + filepath.ToSlash(t.TempDir())
+	s := open(t, url, nil)
+	require.NoError(t, s.Own(t.Context(), "one"))
+	err := s.Own(t.Context(), "two")
+	require.EqualError(t, err, "blobstore: "+url+`: it belongs to another queue, whose id is in its object queue ("one", and this one is "two"): `+
+		"give this queue a bucket of its own, or a prefix with prefix=name/ in the URL; if the other one is no more, or has moved here, remove that object")
+	require.NoError(t, open(t, url+"?prefix=two/", nil).Own(t.Context(), "two"), "as was said")
+	require.NoError(t, s.Own(t.Context(), "one"))
+	require.NoError(t, os.Remove(strings.TrimPrefix(url, "file://")+"/queue"))
+	require.NoError(t, s.Own(t.Context(), "two"), "as was said")
+}
+
+// Settings that are missing are named, instead of what an SDK makes of that.
+func TestMissingSettings(t *testing.T) {
+	for _, name := range []string{
+		"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE",
+		"AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGEBLOB_CONNECTIONSTRING",
+	} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	for url, want := range map[string]struct {
+		says    string
+		passing bool
+	}{
+		"s3://bucket":                     {"(give region= in the URL, or set AWS_REGION)", false},
+		"s3://bucket?region=eu-central-1": {"for s3://bucket set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role", true},
+		"azblob://container":              {"(give storage_account= in the URL, or set AZURE_STORAGE_ACCOUNT)", false},
+	} {
+		_, err := blobstore.Open(t.Context(), url, nil)
+		require.ErrorContains(t, err, want.says)
+		require.NotContains(t, err.Error(), "has room")
+		require.Equal(t, want.passing, errors.Is(err, artifact.ErrUnavailable), "%s: whether to try again", url)
+	}
 }
 
 func TestWrongCredentials(t *testing.T) {
@@ -282,9 +365,15 @@ func TestUnreachable(t *testing.T) {
 
 func TestURLs(t *testing.T) {
 	for url, want := range map[string]string{
-		"":                                  "this program has been built for",
-		"artifacts":                         "this program has been built for",
-		"ftp://user:hunter2@host/x?pw=abc1": "ftp://host/x: this program has been built for",
+		"":                                  `"" is not the URL of a bucket`,
+		"artifacts":                         `"artifacts" is not the URL of a bucket`,
+		"/tmp/x":                            `"/tmp/x" is not the URL of a bucket that this program knows, which begins with one of azblob://, file://, gs://, mem://, s3://; that of a directory is like file:///srv/artifacts`,
+		"ftp://user:hunter2@host/x?pw=abc1": `"ftp://host/x" is not the URL of a bucket`,
+		"file://relative":                   "file://relative: the URL of a directory has three slashes and all of its path, like file:///srv/artifacts",
+		"file://relative/x":                 "has three slashes",
+		"file:relative":                     "has three slashes",
+		"file:":                             "has three slashes",
+		"file://":                           "has three slashes",
 		"s3://a b":                          "the URL of the bucket cannot be read",
 		"s3://key:hunter2@b?secret=hunter2": `unknown query parameter "secret"`,
 		"s3://user:hunter2@b\x7f":           "cannot be read",
@@ -303,7 +392,7 @@ func TestURLs(t *testing.T) {
 
 func TestFilesAreForThisUser(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "with", "parents")
-	s := open(t, "file://"+filepath.ToSlash(dir)+"?prefix=a/b/", nil)
+	s := open(t, "file://"+filepath.ToSlash(dir)+"?create_dir=true&prefix=a/b/", nil)
 	k := key(42, 1, "a")
 	put(t, s, k, "x")
 	for _, path := range []string{filepath.Dir(dir), dir, filepath.Join(dir, "a", "b", "42")} {

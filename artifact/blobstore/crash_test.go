@@ -54,7 +54,7 @@ func TestCrash(t *testing.T) {
 	if url := os.Getenv(writerURL); url != "" {
 		writeUntilKilled(url)
 	}
-	dir := filepath.Join(t.TempDir(), "artifacts")
+	dir := t.TempDir()
 	for name, url := range map[string]string{
 		"file": "file://" + filepath.ToSlash(dir),
 		"s3":   s3test.Start(t).Bucket(t, "artifacts"),

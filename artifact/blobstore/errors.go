@@ -33,10 +33,49 @@ func (s *Store) unavailable(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	advice := "see that %s is there, can be reached and has room, then try again"
-	if gcerrors.Code(err) == gcerrors.PermissionDenied {
+	switch m := missingIn(err); {
+	case m != nil && m.final:
+		return advised(err)
+	case m != nil:
+		advice = "for %s " + m.advice
+	case gcerrors.Code(err) == gcerrors.PermissionDenied:
 		advice = "see that the credentials of this process may read, write, list and delete objects in %s"
 	}
 	return fmt.Errorf("%w: %w (nothing is acknowledged; "+advice+")", artifact.ErrUnavailable, scrub(err), s.where)
+}
+
+// missing is a setting of an SDK that somebody has forgotten, by what the SDK says: it has
+// no codes for them.
+type missing struct {
+	said   string
+	final  bool // it will not come by itself, as the credentials of a machine may
+	advice string
+}
+
+var settings = []missing{
+	{"endpoint rule error", true, "give region= in the URL, or set AWS_REGION"},
+	{"failed to refresh cached credentials", false, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"},
+	{"AccountName is required", true, "give storage_account= in the URL, or set AZURE_STORAGE_ACCOUNT"},
+	{"DefaultAzureCredential", false, "set AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or give the machine an identity"},
+	{"private key should be a PEM", false, "set GOOGLE_APPLICATION_CREDENTIALS to the file of a service account, or give the machine one"},
+}
+
+// missingIn returns the setting that an error is about, or nil.
+func missingIn(err error) *missing {
+	for i := range settings {
+		if strings.Contains(err.Error(), settings[i].said) {
+			return &settings[i]
+		}
+	}
+	return nil
+}
+
+// advised adds to an error that is for good what can be done about it.
+func advised(err error) error {
+	if m := missingIn(err); m != nil {
+		return fmt.Errorf("%w (%s)", scrub(err), m.advice)
+	}
+	return scrub(err)
 }
 
 // redacted is a URL for messages: without a user, and with no parameter but the

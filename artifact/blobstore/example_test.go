@@ -27,7 +27,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	bucketURL := "file://" + filepath.ToSlash(filepath.Join(dir, "shared"))
+	bucketURL := "file://" + filepath.ToSlash(dir) + "?create_dir=true&prefix=artifacts/"
 	if err := keepInBucket(context.Background(), dir, bucketURL); err != nil {
 		log.Fatal(err)
 	}

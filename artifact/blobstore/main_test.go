@@ -60,7 +60,7 @@ func places(tb testing.TB) map[string]func(testing.TB) artifacttest.Harness {
 		},
 		"file": func(t testing.TB) artifacttest.Harness {
 			url := "file://" + filepath.ToSlash(filepath.Join(t.TempDir(), "with", "parents"))
-			return overURL(t, url)
+			return overURL(t, url+"?create_dir=true")
 		},
 		"s3": func(t testing.TB) artifacttest.Harness {
 			if s3 == nil {
@@ -84,7 +84,7 @@ func overURL(tb testing.TB, url string) artifacttest.Harness {
 	}
 }
 
-// foreign lists objects that are neither artifacts nor the clock.
+// foreign lists objects that are neither artifacts nor the clock and the owner.
 func foreign(tb testing.TB, bucket *blob.Bucket) (keys []string) {
 	objects := bucket.List(nil)
 	seq, failed := objects.All(tb.Context())
@@ -93,7 +93,7 @@ func foreign(tb testing.TB, bucket *blob.Bucket) (keys []string) {
 		if path != o.Key {
 			path += ".attrs"
 		}
-		if _, ok := artifact.ParsePath(path); !ok && o.Key != "clock" {
+		if _, ok := artifact.ParsePath(path); !ok && o.Key != "clock" && o.Key != "queue" {
 			keys = append(keys, o.Key)
 		}
 	}

@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 
 	"gocloud.dev/blob"
+
+	"github.com/foreman-go/foreman/artifact"
 )
 
 // Open opens the store in the bucket that a URL names, of a kind whose package the
@@ -18,8 +22,9 @@ import (
 // that it can. If o is nil, the defaults are used.
 //
 // Errors are [artifact.ErrUnavailable] if the bucket is not there, cannot be
-// reached, or cannot be written to, and otherwise say what is wrong with the URL.
-// What they say has neither a password nor a parameter of the URL in it.
+// reached, or cannot be written to, and otherwise say what is wrong with the URL, or
+// which setting of its SDK is missing. What they say has neither a password nor a
+// parameter of the URL in it.
 //
 // [artifact.ErrUnavailable]: https://pkg.go.dev/github.com/foreman-go/foreman/artifact#ErrUnavailable
 func Open(ctx context.Context, bucketURL string, o *Options) (*Store, error) {
@@ -31,16 +36,22 @@ func Open(ctx context.Context, bucketURL string, o *Options) (*Store, error) {
 		return nil, fmt.Errorf("blobstore: the URL of the bucket cannot be read: %w", err)
 	}
 	where := redacted(u)
-	if !slices.Contains(blob.DefaultURLMux().BucketSchemes(), u.Scheme) {
-		return nil, fmt.Errorf("blobstore: %s: this program has been built for %q only: import the package of gocloud.dev/blob that knows others",
-			where, blob.DefaultURLMux().BucketSchemes())
+	if schemes := blob.DefaultURLMux().BucketSchemes(); !slices.Contains(schemes, u.Scheme) {
+		return nil, fmt.Errorf("blobstore: %q is not the URL of a bucket that this program knows, which begins with one of %s://; that of a directory is like %s",
+			where, strings.Join(schemes, "://, "), directoryURL)
+	}
+	if u.Scheme == "file" && !isDirectoryURL(u) {
+		return nil, fmt.Errorf("blobstore: %s: the URL of a directory has three slashes and all of its path, like %s", where, directoryURL)
 	}
 	if u.Query().Has("key") {
 		return nil, fmt.Errorf("blobstore: %s: it names one object with key=, and a bucket is needed", where)
 	}
 	bucket, err := blob.DefaultURLMux().OpenBucketURL(ctx, withDefaults(u))
-	if err != nil {
-		return nil, fmt.Errorf("blobstore: open %s: %w", where, scrub(err))
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && u.Scheme == "file":
+		return nil, fmt.Errorf("blobstore: open %s: %w: there is no such directory: mount it, if it is a share, or make it (create_dir=true in the URL has it made)", where, artifact.ErrUnavailable)
+	case err != nil:
+		return nil, fmt.Errorf("blobstore: open %s: %w", where, advised(err))
 	}
 	s := New(bucket, o)
 	s.where = where
@@ -49,6 +60,16 @@ func Open(ctx context.Context, bucketURL string, o *Options) (*Store, error) {
 		return nil, fmt.Errorf("blobstore: open %s: %w", where, err)
 	}
 	return s, nil
+}
+
+// directoryURL is how the URL of a directory looks.
+const directoryURL = "file:///srv/artifacts"
+
+// isDirectoryURL reports whether a file:// URL names a directory by its whole path, or as
+// file://./below for one below the working directory. fileblob takes any other host for
+// none, so that two slashes alone would lose the first part of the path.
+func isDirectoryURL(u *url.URL) bool {
+	return u.Path != "" && (u.Host == "" || u.Host == "localhost" || u.Host == ".")
 }
 
 // withDefaults adds parameters that the URL does not have. fileblob is to make files
@@ -61,7 +82,7 @@ func withDefaults(u *url.URL) *url.URL {
 	case "file":
 		q.Set("no_tmp_dir", "true")
 		q.Set("metadata", "skip")
-		defaults = map[string]string{"create_dir": "true", "dir_file_mode": "0700"}
+		defaults = map[string]string{"dir_file_mode": "0700"}
 	case "s3":
 		defaults = map[string]string{"response_checksum_validation": "when_required"}
 	}
@@ -80,15 +101,11 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := s.there(ctx); err != nil {
 		return err
 	}
-	if _, err := s.now(ctx); err != nil || !s.files {
+	dir, err := s.note(ctx, clockKey, clockText, false)
+	if err != nil || !s.files {
 		return err
 	}
-	u := s.newUpload(ctx, clockKey, "text/plain")
-	defer u.abort()
-	if err := u.open(); err != nil {
-		return err
-	}
-	dir := filepath.Dir(u.file.Name())
+	s.marked = true
 	for {
 		// Parents that others have made may be none of ours to open.
 		if err := syncDir(dir); err != nil && !errors.Is(err, os.ErrPermission) {
@@ -104,15 +121,38 @@ func (s *Store) prepare(ctx context.Context) error {
 
 // there returns an error unless the bucket is there and can be listed.
 func (s *Store) there(ctx context.Context) error {
-	var ok bool
-	var err error
 	if s.files { // whose lists are of what is left if there is nothing
-		ok = s.isDirectory()
-	} else if ok, err = s.bucket.IsAccessible(ctx); err != nil {
+		return s.mounted(ctx)
+	}
+	ok, err := s.bucket.IsAccessible(ctx)
+	if err == nil && !ok {
+		err = errors.New("there is no such bucket")
+	}
+	if err != nil {
 		return s.unavailable(ctx, err)
 	}
-	if !ok {
-		return s.unavailable(ctx, errors.New("there is no such bucket"))
+	return nil
+}
+
+// mounted returns an error if the bucket is a directory and not there, or not the one that
+// was opened: fileblob makes anew what is missing, and would fill the disk below a share
+// that is not mounted.
+func (s *Store) mounted(ctx context.Context) error {
+	var ok bool
+	var err error
+	switch {
+	case !s.files:
+		return nil
+	case !s.marked:
+		ok = s.isDirectory()
+	default:
+		ok, err = s.bucket.Exists(ctx, clockKey)
+	}
+	if err == nil && !ok {
+		err = errors.New("the directory is not there, or has no object clock any more, as if it were not mounted")
+	}
+	if err != nil {
+		return s.unavailable(ctx, err)
 	}
 	return nil
 }

@@ -94,6 +94,24 @@ func (s *Store) write(ctx context.Context, k artifact.Key, contentType string, r
 	return size, sum, u.finish()
 }
 
+// note puts a small object that is the store's own, durably, or, if it has to be new,
+// fails if there is one. It returns the directory that has it, if the bucket is one.
+func (s *Store) note(ctx context.Context, key, text string, isNew bool) (dir string, err error) {
+	u := s.newUpload(ctx, key, "text/plain")
+	u.options.IfNotExist = isNew
+	defer u.abort()
+	if _, err := u.Write([]byte(text)); err != nil {
+		return "", err
+	}
+	if err := u.finish(); err != nil {
+		return "", err
+	}
+	if s.files {
+		dir = filepath.Dir(u.file.Name())
+	}
+	return dir, nil
+}
+
 // upload is an object that is being written. It begins to be sent when there is
 // more of it than smallSize; a file is begun at once.
 type upload struct {
@@ -143,6 +161,9 @@ func (u *upload) Write(p []byte) (int, error) {
 }
 
 func (u *upload) open() (err error) {
+	if err := u.s.mounted(u.caller); err != nil {
+		return err
+	}
 	if u.w, err = u.s.bucket.NewWriter(u.ctx, u.key, &u.options); err != nil {
 		return u.s.unavailable(u.caller, err)
 	}

@@ -107,6 +107,9 @@ func (w *spoolWriter) segment(p []byte) error {
 	if err := w.s.usable(ctx); err != nil {
 		return err
 	}
+	if err := w.s.mounted(ctx); err != nil {
+		return err
+	}
 	err := w.s.bucket.WriteAll(ctx, segmentKey(w.prefix, w.next), p, &blob.WriterOptions{
 		ContentType: "application/octet-stream", MaxConcurrency: 1, IfNotExist: w.next == 0,
 	})

@@ -45,15 +45,16 @@ type Options struct {
 	PartSize int
 }
 
-// Store is an [artifact.Store] and an [artifact.Spooler] in a bucket. Its methods
-// are safe for concurrent use, and any number of processes may use a bucket at a
-// time.
+// Store is an [artifact.Store] and an [artifact.Spooler] in a bucket, [artifact.Owned]
+// by one queue. Its methods are safe for concurrent use, and any number of processes
+// of that queue may use a bucket at a time.
 type Store struct {
 	bucket   *blob.Bucket
 	where    string // for messages; without secrets
 	sweepAge time.Duration
 	partSize int
 	files    bool // the bucket is a directory
+	marked   bool // and the object clock was put there when it was opened
 
 	closed  atomic.Bool
 	puts    guard
@@ -65,6 +66,7 @@ type Store struct {
 var (
 	_ artifact.Store   = (*Store)(nil)
 	_ artifact.Spooler = (*Store)(nil)
+	_ artifact.Owned   = (*Store)(nil)
 )
 
 // New returns the store in a bucket that the caller has opened, for what no URL
@@ -118,15 +120,16 @@ func (s *Store) usable(ctx context.Context) error {
 }
 
 // clockKey is the object that is written to see what time it is.
-const clockKey = "clock"
+const (
+	clockKey  = "clock"
+	clockText = "Foreman writes this object to see what time it is here.\n"
+)
 
 // now is the time by the clock of the bucket, which is the one that its objects
 // have the time of.
 func (s *Store) now(ctx context.Context) (time.Time, error) {
-	const text = "Foreman writes this object to see what time it is here.\n"
-	err := s.bucket.WriteAll(ctx, clockKey, []byte(text), &blob.WriterOptions{ContentType: "text/plain"})
-	if err != nil {
-		return time.Time{}, s.unavailable(ctx, err)
+	if _, err := s.note(ctx, clockKey, clockText, false); err != nil {
+		return time.Time{}, err
 	}
 	a, err := s.bucket.Attributes(ctx, clockKey)
 	if err != nil {
