@@ -238,81 +238,6 @@ func (d *desk) serve(now time.Time, s *slot, l *laneView) int {
 	return s.want()
 }
 
-func (d *desk) slotViews(now time.Time) []slotView {
-	out := make([]slotView, len(d.slots))
-	for i, s := range d.slots {
-		out[i] = slotView{
-			pool: slices.Index(d.f.pools, s.pool), down: s.pool.down.Load(),
-			lane: s.lane, busy: !s.empty(), room: s.places - s.busy - len(s.ahead), fresh: s.fresh, used: s.used,
-		}
-		if s.loading != nil && now.Sub(s.loading.since) > d.f.o.MaxWait {
-			out[i].fresh = false // others need not wait for a load for longer than for work
-		}
-		if l, ok := s.pool.Backend.(Loader); ok {
-			out[i].model = l.Model
-		}
-	}
-	return out
-}
-
-// views puts together the jobs and the callers of Do that wait. To schedule them, what
-// counts is since when a lane has not been served, and jobs that this process cannot run
-// are left to others.
-func (d *desk) views(lanes []store.Lane, schedule bool) []laneView {
-	left := func(lane string) (t time.Time) {
-		if schedule {
-			t = d.left[lane]
-		}
-		return t
-	}
-	since := func(l *store.Lane) time.Time {
-		if schedule {
-			return l.Top // what has a lower priority moves nobody
-		}
-		return l.Since
-	}
-	called := map[string]bool{} // by those who cannot go to another process
-	for _, c := range d.calls {
-		called[c.lane] = true
-	}
-	out := make([]laneView, 0, len(lanes)+len(d.calls))
-	at := map[string]int{}
-	view := func(name, model string) *laneView {
-		i, ok := at[name]
-		if !ok {
-			i = len(out)
-			at[name] = i
-			out = append(out, laneView{
-				name: name, model: model, paused: d.paused.has(name), patience: d.paces.known(name).patience(),
-				serves: func(p int) bool { return d.f.pools[p].serves(model) && (called[name] || d.f.pools[p].has(model)) },
-			})
-			out[i].limit(d.f, d.f.limits(name, model))
-		}
-		return &out[i]
-	}
-	for _, l := range lanes {
-		if l.Ready > 0 && (!schedule || d.f.has(l.Kind)) {
-			view(l.Name, l.Kind).jobs = waiting{n: l.Ready, priority: int(l.Priority), since: later(since(&l), left(l.Name))}
-		}
-	}
-	for _, c := range d.calls {
-		w := &view(c.lane, c.model).calls
-		if w.n++; w.n == 1 || c.priority > w.priority {
-			w.priority = c.priority
-		}
-		w.since = earlier(w.since, later(c.since, left(c.lane)))
-	}
-	for lane := range d.left {
-		if !schedule {
-			break
-		}
-		if _, waits := at[lane]; !waits {
-			delete(d.left, lane)
-		}
-	}
-	return out
-}
-
 // claim takes jobs for a slot. They are durably this process's, with their attempt
 // counted, before any of them is begun.
 func (d *desk) claim(ctx context.Context, w want) (got int, err error) {
@@ -358,46 +283,6 @@ func (d *desk) claim(ctx context.Context, w want) (got int, err error) {
 		s.ready.Signal()
 	}
 	return len(records), nil
-}
-
-// startOf is the change that begins an attempt. A record that cannot be read fails:
-// it would block its lane for ever.
-func (f *Foreman) startOf(r store.Record) (entry, store.Change) {
-	now := f.now()
-	e, err := fromRecord(r)
-	if err == nil {
-		var l life
-		if l, err = e.life().start(now); err == nil {
-			var c store.Change
-			if c, err = e.become(l, now, nil); err == nil {
-				return e, c
-			}
-		}
-	}
-	return e, f.unreadable(r.Head, err)
-}
-
-// unreadable is the change that fails a job of which no more than its head can be read,
-// if that. One that has ended has nothing to do any more but to expire.
-func (f *Foreman) unreadable(h store.Head, cause error) store.Change {
-	e, err := fromHead(h)
-	if err != nil {
-		e = entry{head: h, Job: Job{
-			ID: h.ID, State: State(h.State), Attempt: h.Attempt, Sequence: h.Seq, Spec: Spec{Model: h.Kind},
-			StartedAt: h.Started, FinishedAt: h.Finished, ExpiresAt: h.Expires,
-		}}
-	}
-	now, l := f.now(), e.life()
-	if !l.state.Terminal() {
-		l.err = &Error{Type: Interrupted, Message: clip("the job cannot be read: "+cause.Error(), maxMessage), Attempt: l.attempt}
-		l = l.finish(Failed, now, f.terms(&e.Spec))
-	}
-	c, err := e.become(l.forgetArtifacts(), now, nil)
-	if err != nil {
-		c = store.Change{Head: h} // as it was: it can be looked at, and deleted by hand
-		c.Head.State = store.State(Failed)
-	}
-	return c
 }
 
 // next waits for an attempt to begin. It is nil when the drain has begun.
