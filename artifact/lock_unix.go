@@ -10,7 +10,7 @@ import (
 
 func tryLock(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err == unix.EWOULDBLOCK { //nolint:errorlint // a number of the system
+	if err == unix.EWOULDBLOCK {
 		return errLocked
 	}
 	return err

@@ -250,7 +250,6 @@ func TestNoBucket(t *testing.T) {
 		group.Go(func() { check(do()) })
 	}
 	group.Wait()
-
 }
 
 // A share that is not mounted any more, or a directory that was removed, is not made anew:
