@@ -25,17 +25,17 @@ func TestPlacesOfOthers(t *testing.T) {
 	p := at(t, first)
 	done := post(t, p.url+"/jobs", hello, "Prefer: wait=20").job(t)
 	require.Equal(t, "done", done.State)
-	refused := func(where place, sentence string) {
+	refused := func(want int, where place, sentence string) {
 		t.Helper()
 		begun := time.Now()
 		_, errs, code := foremand(t, append([]string{"-dev", "-addr", "127.0.0.1:0"}, where...)...)
-		require.Equal(t, 1, code)
+		require.Equal(t, want, code)
 		require.Regexp(t, `^(time=.*\n)*foremand: .*`+sentence+`.*\n$`, errs)
 		require.Less(t, time.Since(begun), patience/2, "waiting does not mend it")
 	}
 
 	another := pgtest.Schema(t, db)
-	refused(queue(another, "-artifacts", url, "-data", t.TempDir()), "belongs to another queue.*prefix=name/ in the URL; .*remove that object")
+	refused(1, queue(another, "-artifacts", url, "-data", t.TempDir()), "belongs to another queue.*prefix=name/ in the URL; .*remove that object")
 	second := at(t, queue(another, "-artifacts", url+"?prefix=q3/", "-data", t.TempDir()))
 	require.Equal(t, "done", post(t, second.url+"/jobs", hello, "Prefer: wait=20").job(t).State)
 	require.Equal(t, http.StatusOK, get(t, p.url+"/jobs/"+done.ID+"/artifacts/completion").status)
@@ -44,11 +44,11 @@ func TestPlacesOfOthers(t *testing.T) {
 	shared := pgtest.Schema(t, db)
 	third := at(t, queue(shared, "-data", data))
 	require.Equal(t, "done", post(t, third.url+"/jobs", hello, "Prefer: wait=20").job(t).State)
-	refused(queue(shared, "-data", data), "another process has it open: stop that process, or .*-data and -artifacts")
+	refused(1, queue(shared, "-data", data), "another process has it open: stop that process, or .*-data and -artifacts")
 	end(t, third)
-	refused(queue(another, "-data", data), "belongs to another queue.*remove that file")
+	refused(1, queue(another, "-data", data), "belongs to another queue.*remove that file")
 
-	refused(queue(another, "-artifacts", "file://relative"), "three slashes")
+	refused(2, queue(another, "-artifacts", "file://relative"), "three slashes")
 
 	// A queue that has moved leaves its bucket to the one that its jobs have come to.
 	end(t, p)
@@ -62,7 +62,7 @@ func TestPlacesOfOthers(t *testing.T) {
 	move(t, "import", moved, file)
 	q := at(t, moved)
 	require.Equal(t, http.StatusOK, get(t, q.url+"/jobs/"+done.ID+"/artifacts/completion").status)
-	refused(first, "belongs to another queue")
+	refused(1, first, "belongs to another queue")
 }
 
 // A directory that is not there is waited for, and not made: it may be a share that is
