@@ -100,24 +100,26 @@ func BenchmarkForemanSubmit(b *testing.B) {
 	}
 }
 
-// BenchmarkForemanDrain runs b.N of the jobs that are queued, with 16 workers, until they
-// are durably done.
+// BenchmarkForemanDrain runs b.N of the jobs that are queued, with few workers and with as
+// many as River's own benchmark has, until they are durably done.
 func BenchmarkForemanDrain(b *testing.B) {
-	for _, depth := range depths() {
-		x := newIdle(b, foreman.Options{PerSlot: 16})
-		x.fill(b, depth)
-		b.Run(fmt.Sprintf("queued=%d", depth), func(b *testing.B) {
-			x.fill(b, b.N)
-			x.end.Store(x.ran.Load() + int64(b.N))
-			b.ResetTimer()
-			ctx, cancel := context.WithCancel(context.Background())
-			ended := make(chan error, 1)
-			go func() { ended <- x.f.Run(ctx) }()
-			<-x.all
-			cancel()
-			require.NoError(b, <-ended)
-			bench.PerSecond(b, "jobs", b.N)
-		})
+	for _, workers := range []int{16, 2000} {
+		for _, depth := range depths() {
+			x := newIdle(b, foreman.Options{PerSlot: workers})
+			x.fill(b, depth)
+			b.Run(fmt.Sprintf("workers=%d/queued=%d", workers, depth), func(b *testing.B) {
+				x.fill(b, b.N)
+				x.end.Store(x.ran.Load() + int64(b.N))
+				b.ResetTimer()
+				ctx, cancel := context.WithCancel(context.Background())
+				ended := make(chan error, 1)
+				go func() { ended <- x.f.Run(ctx) }()
+				<-x.all
+				cancel()
+				require.NoError(b, <-ended)
+				bench.PerSecond(b, "jobs", b.N)
+			})
+		}
 	}
 }
 
