@@ -84,7 +84,13 @@ func (s *scheduler) acquire(ctx context.Context, w wanted, takes time.Duration) 
 	}
 	select {
 	case r.places <- struct{}{}:
-		return r, loading, nil
+		select {
+		case <-r.dead: // that of whoever has died with it
+			<-r.places
+			err = errDeath
+		default:
+			return r, loading, nil
+		}
 	case <-r.dead:
 		err = errDeath
 	case <-ctx.Done():
