@@ -29,6 +29,7 @@ type desk struct {
 	paces    paces
 	pausing  sync.Mutex // held while what is paused is read, before mu
 	unsure   []unsure   // of run
+	retry    time.Time  // of run: when the store is tried again, after it has failed
 	draining bool       // nothing begins any more
 }
 
@@ -57,7 +58,8 @@ func (d *desk) run(ctx context.Context, giveBack func([]*attempt)) {
 		if err != nil && ctx.Err() == nil {
 			d.f.o.Logger.Error("cannot claim jobs; trying again", "error", err)
 			d.lose()
-			next = d.f.now().Add(time.Second)
+			d.retry = d.f.now().Add(time.Second)
+			next = d.retry
 		}
 		back, due := d.overstayed()
 		if len(d.unsure) > 0 {
@@ -77,6 +79,10 @@ func (d *desk) run(ctx context.Context, giveBack func([]*attempt)) {
 // assign gives every slot what it can do now, and returns when to look again if
 // nobody wakes the desk before.
 func (d *desk) assign(ctx context.Context) (next time.Time, err error) {
+	if d.f.now().Before(d.retry) { // whoever wakes the desk meanwhile
+		d.lose()
+		return d.retry, nil
+	}
 	if !d.wanting() {
 		return d.f.now().Add(d.f.o.Lease / 2), nil // other processes do not wake this one
 	}
