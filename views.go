@@ -40,10 +40,6 @@ func (d *desk) views(lanes []store.Lane, schedule bool) []laneView {
 		}
 		return l.Since
 	}
-	called := map[string]bool{} // by those who cannot go to another process
-	for _, c := range d.calls {
-		called[c.lane] = true
-	}
 	out := make([]laneView, 0, len(lanes)+len(d.calls))
 	at := map[string]int{}
 	view := func(name, model string) *laneView {
@@ -53,7 +49,7 @@ func (d *desk) views(lanes []store.Lane, schedule bool) []laneView {
 			at[name] = i
 			out = append(out, laneView{
 				name: name, model: model, paused: d.paused.has(name), patience: d.paces.known(name).patience(),
-				serves: func(p int) bool { return d.f.pools[p].serves(model) && (called[name] || d.f.pools[p].has(model)) },
+				serves: func(p int) bool { return d.f.pools[p].serves(model) && (d.f.pools[p].has(model) || d.isCalled(name)) },
 			})
 			out[i].limit(d.f, d.f.limits(name, model))
 		}
@@ -80,4 +76,10 @@ func (d *desk) views(lanes []store.Lane, schedule bool) []laneView {
 		}
 	}
 	return out
+}
+
+// isCalled reports whether callers of Do wait in a lane, who cannot go to another process.
+// mu is held.
+func (d *desk) isCalled(lane string) bool {
+	return slices.ContainsFunc(d.calls, func(c *call) bool { return c.lane == lane })
 }
