@@ -119,7 +119,7 @@ func (f *Foreman) salvage(ctx context.Context, e *entry) {
 // salvaged removes what is of no use any more when an interrupted job has been looked
 // after. What cannot be removed now is swept at the next start.
 func (f *Foreman) salvaged(ctx context.Context, was, is *entry) {
-	f.dropPartial(ctx, was.ID, was.partial, is.partial)
+	f.dropPartial(context.WithoutCancel(ctx), was.ID, was.partial, is.partial)
 	if s, ok := f.o.Artifacts.(artifact.Spooler); ok {
 		if err := s.RemoveSpool(was.ID.String(), was.Sequence); err != nil {
 			f.o.Logger.Warn("the spool of an attempt cannot be removed now; the next start will", "job", was.ID, "error", err)
@@ -133,7 +133,7 @@ func (f *Foreman) dropPartial(ctx context.Context, id ulid.ULID, was, is *keptAr
 	if was == nil || is != nil && was.Run == is.Run {
 		return
 	}
-	if err := f.o.Artifacts.Remove(context.WithoutCancel(ctx), was.key(id)); err != nil {
+	if err := f.o.Artifacts.Remove(ctx, was.key(id)); err != nil {
 		f.o.Logger.Warn("a partial output cannot be removed now; the next start will", "job", id, "error", err)
 	}
 }

@@ -128,14 +128,14 @@ func (f *Foreman) settled(list []settlement, results []store.Result, unsure bool
 		case r.Err == nil, unsure && errors.Is(r.Err, store.ErrStale) && isMadeBy(&s.change, &r.Head):
 			f.runs.remove(s.attempt)
 			f.changed(r.Head, s.change.Deliveries)
-			f.aside.Go(func() { f.dropUnused(s.attempt, s.was, &s.is) })
+			f.dropAside(s, &s.is)
 		case errors.Is(r.Err, store.ErrStale) && s.moved(r.Head):
 			again = append(again, s.attempt)
 		default:
 			f.runs.remove(s.attempt)
 			f.o.Logger.Warn("the result of an attempt came too late and is dropped", "job", s.id, "attempt", s.number, "reason", r.Err)
 			if !unsure { // else it may have come, and the job have gone on; the sweep knows
-				f.aside.Go(func() { f.dropUnused(s.attempt, s.was, nil) })
+				f.dropAside(s, nil)
 			}
 		}
 	}
@@ -180,10 +180,26 @@ func (a *attempt) conclusion(e *entry, now time.Time) (store.Change, error) {
 	return c, err
 }
 
+// dropPatience bounds how long removing what an attempt leaves may take.
+const dropPatience = 30 * time.Second
+
+// dropAside is dropUnused, which no settlement waits for. Of most attempts nothing is left.
+func (f *Foreman) dropAside(s *settlement, e *entry) {
+	t := s.task
+	if _, list := t.outputs(); len(list) == 0 && s.was == nil && t.partial == nil && t.spool.isUnused() {
+		return
+	}
+	f.aside.Go(func() {
+		ctx, stop := context.WithTimeout(context.Background(), dropPatience)
+		defer stop()
+		f.dropUnused(ctx, s.attempt, s.was, e)
+	})
+}
+
 // dropUnused removes what an attempt leaves that is not the job's: its spool, its
 // artifacts if it was not the last one or came too late, and what was partial before. e
 // is nil for one that came too late. What a crash leaves is swept at the next start.
-func (f *Foreman) dropUnused(a *attempt, was *keptArtifact, e *entry) {
+func (f *Foreman) dropUnused(ctx context.Context, a *attempt, was *keptArtifact, e *entry) {
 	if err := a.task.spool.remove(); err != nil {
 		f.o.Logger.Warn("the spool of an attempt cannot be removed now; the next start will", "job", a.id, "error", err)
 	}
@@ -195,7 +211,7 @@ func (f *Foreman) dropUnused(a *attempt, was *keptArtifact, e *entry) {
 			keys = append(keys, a.task.partial.key(a.id))
 		}
 	} else {
-		f.dropPartial(context.Background(), a.id, was, e.partial)
+		f.dropPartial(ctx, a.id, was, e.partial)
 		if e.State.Terminal() {
 			return
 		}
@@ -209,7 +225,7 @@ func (f *Foreman) dropUnused(a *attempt, was *keptArtifact, e *entry) {
 	if len(keys) == 0 {
 		return
 	}
-	if err := f.o.Artifacts.Remove(context.Background(), keys...); err != nil {
+	if err := f.o.Artifacts.Remove(ctx, keys...); err != nil {
 		f.o.Logger.Warn("artifacts of an attempt that did not count cannot be removed", "job", a.id, "error", err)
 	}
 }

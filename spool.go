@@ -148,9 +148,12 @@ func (s *spool) read() (io.ReadCloser, error) {
 	}{io.MultiReader(file, bytes.NewReader(s.pending)), file}, nil
 }
 
+// isUnused reports whether there is no file, after end.
+func (s *spool) isUnused() bool { return s.w == nil }
+
 // remove removes the file, after end.
 func (s *spool) remove() error {
-	if s.w == nil {
+	if s.isUnused() {
 		return nil
 	}
 	return s.to.RemoveSpool(s.job.String(), s.attempt)
